@@ -250,13 +250,14 @@ class Seen(Record, frozen=True, kw_only=True):
 class SweepEnd(Record, frozen=True, kw_only=True):
     """Everything of `stream` has been yielded (as records or Seen) since the sweep began; keys held but not seen get `missing_as`.
 
-    `complete=False` closes nothing: the sweep stays open and may go on in the next sync. Guarded: too many missing keys make the sync
+    `read_at` dates the sweep of a snapshot (None: now); keys first read after it are not judged. `complete=False` closes nothing: the sweep stays open and may go on in the next sync. Guarded: too many missing keys make the sync
     suspicious and write no tombstone (see `warehouse.sync`).
     """
 
     stream: str
     complete: bool
     missing_as: Gone = "purged"
+    read_at: datetime | None = None
 
 
 class Reject(Record, frozen=True, kw_only=True):
