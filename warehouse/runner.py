@@ -21,7 +21,7 @@ from connectors.sdk.errors import MuaraError
 
 MODELS = Path(__file__).parent / "models"
 #: layer folder -> schema of its tables
-LAYERS = {"staging": "staging", "core": "main", "marts": "main"}
+LAYERS = {"staging": "staging", "core": "main", "marts": "main", "ops": "ops"}
 
 Severity = Literal["error", "warn"]
 

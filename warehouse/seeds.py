@@ -35,6 +35,14 @@ def create_settings(con: duckdb.DuckDBPyConnection, settings: WarehouseSettings,
     insert_rows(con, "staging.settings", types, [row])
 
 
+def threshold_descriptions() -> dict[str, str]:
+    """Threshold -> what it means, from the settings model: the comments of `staging.settings`."""
+    return {
+        field.name: next((str(meta.description) for meta in getattr(field.type, "__metadata__", ())), "")
+        for field in msgspec.structs.fields(Thresholds)
+    }
+
+
 def create_seeds(con: duckdb.DuckDBPyConnection, settings: WarehouseSettings, project: Path | None) -> None:
     """All `staging.seed_*` tables. Raises ConfigError naming file and line when a CSV cannot be understood."""
     rates = list(_rates(_resolve(project, settings.fx_rates, "fx_rates"), settings.reporting_currency))
