@@ -1,0 +1,160 @@
+"""The one translator: connector, stream or model -> asset key, group, kinds, description. Nothing else in Muara makes an asset key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import dagster as dg
+import msgspec
+
+from assets.translation import Translation
+from connectors.sdk.connector import STREAMS, Connector, StreamName
+from warehouse.runner import Model, PythonModel
+
+AnyModel = Model | PythonModel
+
+WAREHOUSE_POOL = "warehouse_writer"
+
+#: What each stream is, where the connector says nothing of its own.
+_STREAM_WORDS: dict[str, str] = {
+    "pipelines": "Pipelines (sales processes) of this source.",
+    "stages": "Stages of each pipeline, with the source's own order and outcome.",
+    "deals": "Deals as the source states them now; every version is kept.",
+    "stage_changes": "Stage history of each deal, entry stage included, as the source asserts it.",
+    "field_changes": "History of amount, currency, expected close date, owner and pipeline of each deal.",
+    "owners": "People who own deals, deactivated ones too.",
+    "companies": "Customer organisations.",
+}
+
+#: Landing streams without an asset of their own -> the asset that stands for them.
+_STANDS_FOR: dict[str, StreamName] = {
+    "history_reads": "stage_changes",
+    "presence": "deals",
+    "rejects": "deals",
+    "sources": "deals",
+    "currency_rates": "deals",
+    "field_defs": "deals",
+}
+
+_LAYER_OF_SCHEMA = {"staging": "staging"}
+
+
+class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the warehouse's assets need to know of a source: its name, its streams, how it is translated."""
+
+    source: str
+    streams: tuple[StreamName, ...]
+    translation: Translation = Translation()
+
+
+def streams_of(connector: type[Connector] | None) -> tuple[StreamName, ...]:
+    """Streams that become assets: all but those the connector declares impossible. A connector that cannot be loaded: all."""
+    if connector is None:
+        return STREAMS
+    able = connector.capabilities
+    impossible = {
+        name
+        for name, possible in (
+            ("field_changes", able.field_history),
+            ("owners", able.owners),
+            ("companies", able.companies),
+        )
+        if not possible
+    }
+    return tuple(name for name in STREAMS if name not in impossible)
+
+
+def sync_key(source: str, stream: str, translation: Translation) -> dg.AssetKey:
+    """`[<source>, <stream>]`, or the translation's prefix in front of the stream."""
+    return dg.AssetKey([*(translation.key_prefix or (source,)), stream])
+
+
+def sync_pool(source: str) -> str:
+    """The pool whose limit of 1 keeps syncs of one source from running side by side."""
+    return f"api_{source}"
+
+
+def sync_spec(
+    source: str, stream: StreamName, connector_name: str, connector: type[Connector] | None, translation: Translation
+) -> dg.AssetSpec:
+    """The asset of one stream of one source."""
+    return dg.AssetSpec(
+        key=sync_key(source, stream, translation),
+        description=stream_description(stream, connector),
+        group_name=translation.group or source,
+        kinds={_kind(connector_name), "parquet", *translation.kinds},
+        owners=list(translation.owners),
+        tags={"muara/source": source, **translation.tags},
+        metadata={"source": source, "connector": connector_name, **_impossible_note(stream, connector)},
+    )
+
+
+def stream_description(stream: StreamName, connector: type[Connector] | None) -> str:
+    """The connector's own words about the stream's method, after ours about the stream."""
+    words = _STREAM_WORDS[stream]
+    if connector is None:
+        return words
+    for decl in connector.streams():
+        if decl.method == stream and decl.description:
+            cursor = f"\n\nCursor: {decl.cursor}." if decl.cursor else ""
+            return f"{words}\n\n{decl.description}{cursor}"
+    return words
+
+
+def model_key(table: str) -> dg.AssetKey:
+    """`["warehouse", <table>]` for a table named with or without its schema."""
+    return dg.AssetKey(["warehouse", table.rsplit(".", 1)[-1]])
+
+
+def model_spec(model: AnyModel, models: Mapping[str, AnyModel], sources: Sequence[SourceFacts]) -> dg.AssetSpec:
+    """The asset of one model: its own description, group by layer, deps from the tables that its SQL reads."""
+    layer = layer_of(model)
+    return dg.AssetSpec(
+        key=model_key(model.table),
+        description=model.about.description,
+        group_name=f"warehouse_{layer}",
+        kinds={"duckdb", "python" if isinstance(model, PythonModel) else "sql"},
+        tags={"muara/layer": layer},
+        deps=sorted(_deps(model, models, sources)),
+        metadata={"dagster/table_name": model.table, **({"grain": ", ".join(model.about.grain)} if model.about.grain else {})},
+    )
+
+
+def layer_of(model: AnyModel) -> str:
+    """staging, core or marts."""
+    return model.layer if isinstance(model, Model) else _LAYER_OF_SCHEMA.get(model.schema, "core")
+
+
+def kept_models(models: Iterable[AnyModel]) -> list[AnyModel]:
+    """Models that are in the published file; only these are assets."""
+    return [model for model in models if model.about.kept]
+
+
+def _deps(
+    model: AnyModel, models: Mapping[str, AnyModel], sources: Sequence[SourceFacts], seen: frozenset[str] = frozenset()
+) -> set[dg.AssetKey]:
+    found: set[dg.AssetKey] = set()
+    for table in model.reads:
+        schema, name = table.split(".", 1)
+        other = models.get(table)
+        if schema == "landing":
+            stream = _STANDS_FOR.get(name, name)
+            found |= {sync_key(s.source, stream, s.translation) for s in sources if stream in s.streams}
+        elif other is not None and other.about.kept:
+            found.add(model_key(table))
+        elif other is not None and table not in seen:
+            # A table that is dropped before publishing is no asset; what it reads stands in for it.
+            found |= _deps(other, models, sources, seen | {table})
+    return found
+
+
+def _kind(connector_name: str) -> str:
+    """Dagster allows letters, digits, `_` and `-` in kinds; entry-point names may hold more."""
+    return "".join(char if char.isalnum() or char in "_-" else "_" for char in connector_name.lower())
+
+
+def _impossible_note(stream: StreamName, connector: type[Connector] | None) -> dict[str, str]:
+    if connector is None or stream != "stage_changes":
+        return {}
+    notes = [f"{name}: {why}" for name, why in connector.capabilities.impossible().items()]
+    return {"cannot": "; ".join(notes)} if notes else {}

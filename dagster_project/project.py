@@ -1,0 +1,234 @@
+"""The user's project folder: where it is, what its YAML says. No Dagster import, no network, no secret is read here.
+
+A project is a folder with `dg.toml` and `defs/`. Every `defs/**/defs.yaml` document of type `dagster_project.components.CrmSource`
+is a source, one of type `dagster_project.components.Warehouse` sets the warehouse; other types are Dagster's or the user's own business.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from assets.translation import Translation
+from connectors.sdk.errors import ConfigError
+from dagster_project.yamldoc import Document, read_documents
+
+SOURCE_TYPE = "dagster_project.components.CrmSource"
+WAREHOUSE_TYPE = "dagster_project.components.Warehouse"
+
+#: Keys that Dagster allows beside `type` and `attributes`.
+_DOCUMENT_KEYS = {"type", "attributes", "requirements", "post_processing", "template_vars_module"}
+_SOURCE_KEY = re.compile(r"[a-z][a-z0-9_]*")
+_CRON_FIELDS = (5, 6)
+#: Names a source cannot have: asset keys, folders and tables of ours.
+RESERVED_SOURCES = frozenset({"warehouse", "all", "ops", "main", "staging"})
+
+
+class SourceSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One configured source. `config` may hold `{env: NAME}`; `where` tells where it was written, for messages."""
+
+    source: str
+    connector: str
+    schedule: str | None = None
+    config: Mapping[str, Any] = {}
+    translation: Translation = Translation()
+    where: str = ""
+
+
+class WarehouseSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The Warehouse document's attributes as written (checked by `warehouse.settings`), and where they were written."""
+
+    attributes: Mapping[str, Any] = {}
+    where: str = "warehouse defaults"
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """A project folder as read: `sources` in the order of their files."""
+
+    root: Path
+    sources: tuple[SourceSpec, ...]
+    warehouse: WarehouseSpec
+
+    def source(self, name: str) -> SourceSpec:
+        """The source of that key. Raises ConfigError naming the nearest one."""
+        for spec in self.sources:
+            if spec.source == name:
+                return spec
+        known = [spec.source for spec in self.sources]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Configured: {', '.join(known) or 'none'}."
+        raise ConfigError(f"{self.root}: no source {name!r} in defs/. {hint}")
+
+    def select(self, names: list[str]) -> tuple[SourceSpec, ...]:
+        """The named sources, each once, or all of them. Raises ConfigError when the project has none."""
+        if not self.sources:
+            raise ConfigError(
+                f"{self.root}: no source is configured. Add a document of type {SOURCE_TYPE} to "
+                f"{self.root / 'defs'}/<name>/defs.yaml; `muara init` shows one."
+            )
+        return tuple(self.source(name) for name in dict.fromkeys(names)) if names else self.sources
+
+
+def is_project(folder: Path) -> bool:
+    """True when the folder looks like a project."""
+    return (folder / "dg.toml").is_file() or (folder / "defs").is_dir()
+
+
+def find_project(explicit: Path | None, env: Mapping[str, str], cwd: Path) -> Path:
+    """The project folder: `--project`, else MUARA_PROJECT, else the current folder. Raises ConfigError when that is none."""
+    if explicit is not None:
+        folder, how = explicit, "--project"
+    elif env.get("MUARA_PROJECT"):
+        folder, how = Path(env["MUARA_PROJECT"]), "MUARA_PROJECT"
+    else:
+        folder, how = cwd, "the current folder"
+    folder = (cwd / folder.expanduser()).resolve()
+    if not is_project(folder):
+        raise ConfigError(
+            f"{folder} ({how}) is no Muara project: neither dg.toml nor defs/ is there. "
+            "Make one with `muara init DIR`, or name one with --project DIR or MUARA_PROJECT."
+        )
+    return folder
+
+
+def home_folder(root: Path, env: Mapping[str, str]) -> Path:
+    """MUARA_HOME (relative to the project), default `<project>/.muara`."""
+    return (root / Path(env.get("MUARA_HOME") or ".muara").expanduser()).resolve()
+
+
+def landing_folder(root: Path, env: Mapping[str, str]) -> Path | None:
+    """MUARA_LANDING (relative to the project), or None for the default inside the home. Raises ConfigError for an object store."""
+    value = env.get("MUARA_LANDING")
+    if not value:
+        return None
+    if "://" in value:
+        raise ConfigError(f"MUARA_LANDING={value.split('://', 1)[0]}://…: only local folders are supported so far.")
+    return (root / Path(value).expanduser()).resolve()
+
+
+def read_project(root: Path) -> Project:
+    """Read and check every defs.yaml under `root`. Raises ConfigError naming file, document, line and key."""
+    sources: dict[str, SourceSpec] = {}
+    warehouse: WarehouseSpec | None = None
+    for document in _documents(root):
+        kind = document.data.get("type")
+        if kind == SOURCE_TYPE:
+            spec = _source(document)
+            if spec.source in sources:
+                raise ConfigError(
+                    f"{spec.where}: source {spec.source!r} is already configured at {sources[spec.source].where}. "
+                    "Give each account its own name."
+                )
+            sources[spec.source] = spec
+        elif kind == WAREHOUSE_TYPE:
+            if warehouse is not None:
+                raise ConfigError(f"{document.where()}: a second Warehouse; the first is at {warehouse.where}.")
+            warehouse = WarehouseSpec(attributes=_attributes(document), where=document.where("attributes"))
+    return Project(root=root, sources=tuple(sources.values()), warehouse=warehouse or WarehouseSpec())
+
+
+def source_spec(attributes: Mapping[str, Any], *, where: str) -> SourceSpec:
+    """Attributes of a CrmSource as a checked spec. Raises ConfigError; `where` leads its message."""
+    return _checked_source(attributes, lambda *_keys: where)
+
+
+def _documents(root: Path) -> Iterator[Document]:
+    for path in sorted((root / "defs").rglob("defs.yaml")):
+        for document in read_documents(path, path.relative_to(root)):
+            if not isinstance(document.data, Mapping):
+                raise ConfigError(f"{document.where()}: expected `type:` and `attributes:`, found something else.")
+            _check_type(document)
+            yield document
+
+
+def _check_type(document: Document) -> None:
+    kind = document.data.get("type")
+    if not isinstance(kind, str):
+        raise ConfigError(f"{document.where()}: `type:` is missing, for example `type: {SOURCE_TYPE}`.")
+    ours = {SOURCE_TYPE, WAREHOUSE_TYPE}
+    if kind.startswith("dagster_project.") and kind not in ours:
+        near = difflib.get_close_matches(kind, ours, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(sorted(ours))}."
+        raise ConfigError(f"{document.where('type')}: unknown type {kind!r}.{hint}")
+    if kind in ours:
+        for key in document.data:
+            if key not in _DOCUMENT_KEYS:
+                raise ConfigError(
+                    f"{document.where(key)}: unknown key {key!r} beside `type`; settings go under `attributes:`."
+                )
+
+
+def _attributes(document: Document) -> Mapping[str, Any]:
+    attributes = document.data.get("attributes") or {}
+    if not isinstance(attributes, Mapping):
+        raise ConfigError(f"{document.where('attributes')}: `attributes:` must hold settings by name.")
+    return attributes
+
+
+def _source(document: Document) -> SourceSpec:
+    return _checked_source(_attributes(document), lambda *keys: document.where("attributes", *keys))
+
+
+def _checked_source(attributes: Mapping[str, Any], where: Any) -> SourceSpec:
+    known = ("source", "connector", "schedule", "config", "translation")
+    for key in attributes:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else "Settings of the connector go under `config:`."
+            raise ConfigError(f"{where(key)}: unknown attribute {key!r}. {hint}")
+    for key in ("source", "connector"):
+        if not isinstance(attributes.get(key), str) or not attributes[key]:
+            raise ConfigError(f"{where(key)}: `{key}:` is missing or no text.")
+    name = attributes["source"]
+    if not _SOURCE_KEY.fullmatch(name) or name in RESERVED_SOURCES:
+        raise ConfigError(
+            f"{where('source')}: source {name!r}: use a-z, 0-9 and _, beginning with a letter"
+            + (" (this name is Muara's own)." if name in RESERVED_SOURCES else ".")
+        )
+    config = attributes.get("config") or {}
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"{where('config')}: `config:` must hold settings by name.")
+    _refuse_templates(config, ("config",), where)
+    return SourceSpec(
+        source=name,
+        connector=attributes["connector"],
+        schedule=_schedule(attributes.get("schedule"), where),
+        config=config,
+        translation=_translation(attributes.get("translation"), where),
+        where=where(),
+    )
+
+
+def _schedule(value: Any, where: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value.split()) not in _CRON_FIELDS:
+        raise ConfigError(f'{where("schedule")}: schedule must be a cron line of five fields, such as "*/30 * * * *".')
+    return value
+
+
+def _translation(value: Any, where: Any) -> Translation:
+    if value is None:
+        return Translation()
+    try:
+        return msgspec.convert(value, Translation)
+    except msgspec.ValidationError as error:
+        known = ", ".join(Translation.__struct_fields__)
+        raise ConfigError(f"{where('translation')}: translation: {error}. Known keys: {known}.") from None
+
+
+def _refuse_templates(value: Any, path: tuple[str | int, ...], where: Any) -> None:
+    """`{{ env.X }}` would put the secret into the code server's memory, and the command line could not read it."""
+    if isinstance(value, str) and "{{" in value:
+        raise ConfigError(f"{where(*path)}: {{{{ … }}}} is not resolved here. Write {{env: NAME}} instead.")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _refuse_templates(inner, (*path, key), where)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            _refuse_templates(inner, (*path, index), where)

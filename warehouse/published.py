@@ -1,0 +1,66 @@
+"""Reading the published file: for the command line, Dagster's metadata and whoever must not import duckdb."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from connectors.sdk.errors import ConfigError
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of a query: column names, their DuckDB types, rows as tuples of Python values."""
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """Rows as mappings."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """A column of a published table, with its comment."""
+
+    name: str
+    type: str
+    comment: str | None
+
+
+def query(path: Path, sql: str, params: Sequence[Any] = ()) -> Answer:
+    """Run one SELECT on the published file, read-only, and close it again. Raises ConfigError when nothing is published yet."""
+    with _open(path) as con:
+        cursor = con.execute(sql, list(params))
+        described = cursor.description or []
+        return Answer(
+            columns=tuple(column[0] for column in described),
+            types=tuple(str(column[1]) for column in described),
+            rows=tuple(cursor.fetchall()),
+        )
+
+
+def catalogue(path: Path) -> dict[str, tuple[Column, ...]]:
+    """`schema.table` -> its columns in order, of everything that is published."""
+    found: dict[str, list[Column]] = {}
+    with _open(path) as con:
+        rows = con.execute(
+            "select schema_name || '.' || table_name, column_name, data_type, comment from duckdb_columns() "
+            "where not internal and database_name = current_database() order by schema_name, table_name, column_index"
+        ).fetchall()
+    for table, name, kind, comment in rows:
+        found.setdefault(table, []).append(Column(name=name, type=kind, comment=comment))
+    return {table: tuple(columns) for table, columns in found.items()}
+
+
+def _open(path: Path) -> duckdb.DuckDBPyConnection:
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist yet: nothing was published. Run `muara run` first.")
+    try:
+        return duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        raise ConfigError(f"{path} cannot be opened as a DuckDB file: {error}") from None
