@@ -116,7 +116,10 @@ def model_spec(model: AnyModel, models: Mapping[str, AnyModel], sources: Sequenc
         kinds={"duckdb", "python" if isinstance(model, PythonModel) else "sql"},
         tags={"muara/layer": layer},
         deps=sorted(_deps(model, models, sources)),
-        metadata={"dagster/table_name": model.table, **({"grain": ", ".join(model.about.grain)} if model.about.grain else {})},
+        metadata={
+            "dagster/table_name": model.table,
+            **({"grain": ", ".join(model.about.grain)} if model.about.grain else {}),
+        },
     )
 
 

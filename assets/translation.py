@@ -11,7 +11,9 @@ import msgspec
 class Translation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`translation:` of a source. What is left empty keeps Muara's own choice."""
 
-    key_prefix: Annotated[tuple[str, ...], msgspec.Meta(description="Asset key parts instead of the source's name.")] = ()
+    key_prefix: Annotated[
+        tuple[str, ...], msgspec.Meta(description="Asset key parts instead of the source's name.")
+    ] = ()
     group: Annotated[str | None, msgspec.Meta(description="Asset group instead of the source's name.")] = None
     owners: Annotated[
         tuple[str, ...], msgspec.Meta(description="Owners of the assets: e-mail addresses or team:<name>.")

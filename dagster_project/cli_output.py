@@ -45,7 +45,7 @@ def cell(value: Any) -> str:
         return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, date):
         return value.isoformat()
-    return str(value)
+    return printable(" ".join(str(value).split("\n")))
 
 
 def percent(value: float | None) -> str:
@@ -60,7 +60,10 @@ def table(rows: Sequence[Sequence[Any]], header: Sequence[str], *, right: Sequen
         index
         for index in range(len(header))
         if any(row[index] is not None for row in rows)
-        and all(row[index] is None or (isinstance(row[index], int | float | Decimal) and not isinstance(row[index], bool)) for row in rows)
+        and all(
+            row[index] is None or (isinstance(row[index], int | float | Decimal) and not isinstance(row[index], bool))
+            for row in rows
+        )
     } | set(right)
     widths = [max([width(name), *(width(row[index]) for row in cells)]) for index, name in enumerate(header)]
     lines = [_line(header, widths, numeric), "  ".join("-" * size for size in widths)]

@@ -38,7 +38,9 @@ def clashes(found: Iterable[Found]) -> list[str]:
     problems = []
     for item in found:
         if item.folder is None:
-            problems.append(f"package {item.package!r} is missing. Install Muara again: pip install --force-reinstall muara.")
+            problems.append(
+                f"package {item.package!r} is missing. Install Muara again: pip install --force-reinstall muara."
+            )
         elif home is not None and item.folder.parent != home:
             problems.append(
                 f"package {item.package!r} comes from {item.folder}, not from {home}: a folder of that name is in the way. "

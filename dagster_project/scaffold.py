@@ -46,5 +46,7 @@ def _template(name: str) -> str:
 
 def _code_location(folder: Path) -> str:
     """A name that Dagster's addresses can carry."""
-    name = "".join(char if char.isascii() and (char.isalnum() or char in "_-") else "_" for char in folder.resolve().name)
+    name = "".join(
+        char if char.isascii() and (char.isalnum() or char in "_-") else "_" for char in folder.resolve().name
+    )
     return name or "muara"

@@ -1,0 +1,6 @@
+"""The components that a project's YAML may name."""
+
+from dagster_project.components.crm_source import CrmSource
+from dagster_project.components.warehouse import Warehouse
+
+__all__ = ["CrmSource", "Warehouse"]

@@ -18,15 +18,48 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from openpyxl import Workbook
+
 SHEETS = Path(__file__).parent / "sheets"
 FIRST_DAY = date(2025, 10, 1)
 #: The demo is built as of this day; nothing in the sheets is later.
 LAST_DAY = date(2026, 6, 30)
 IDR_PER_USD = 16_000
 
-CITIES = "Harbor Maple Cedar Union Lakeside Summit Juniper Willow Granite Orchard Beacon Prairie Copper Meadow Aspen".split()
+CITIES = [
+    "Harbor",
+    "Maple",
+    "Cedar",
+    "Union",
+    "Lakeside",
+    "Summit",
+    "Juniper",
+    "Willow",
+    "Granite",
+    "Orchard",
+    "Beacon",
+    "Prairie",
+    "Copper",
+    "Meadow",
+    "Aspen",
+]
 VENUES = ["Hotel", "Coffee", "Bakery", "Diner", "Roasters", "Bistro", "Resort"]
-NAMA = "Melati Kenanga Cendana Bahari Rinjani Merapi Kartika Pelangi Anggrek Borneo Nirwana Saraswati Mahkota Lestari".split()
+NAMA = [
+    "Melati",
+    "Kenanga",
+    "Cendana",
+    "Bahari",
+    "Rinjani",
+    "Merapi",
+    "Kartika",
+    "Pelangi",
+    "Anggrek",
+    "Borneo",
+    "Nirwana",
+    "Saraswati",
+    "Mahkota",
+    "Lestari",
+]
 USAHA = ["Hotel", "Kopi", "Resto", "Kafe", "Katering", "Roti"]
 PRODUCTS = ["two-group machine", "grinder set", "lobby bar", "service contract", "training room", "office corner"]
 PRODUK = ["mesin dua grup", "paket grinder", "bar lobi", "kontrak servis", "ruang latihan", "sudut kopi kantor"]
@@ -115,7 +148,9 @@ def working_hour(rng: random.Random, day: date) -> datetime:
     return datetime.combine(day, time(rng.randint(8, 17), rng.randrange(0, 60, 5)))
 
 
-def made_up(rng: random.Random, steps: list[Step], count: int, *, prefix: str, words: tuple, money: tuple) -> list[Deal]:
+def made_up(
+    rng: random.Random, steps: list[Step], count: int, *, prefix: str, words: tuple, money: tuple
+) -> list[Deal]:
     """`count` deals of one team. `words` = (names, venues, products, owners, sources, won, lost), `money` = (low, high, unit, currency)."""
     names, venues, products, owners, sources, won, lost = words
     low, high, unit, currency = money
@@ -128,7 +163,9 @@ def made_up(rng: random.Random, steps: list[Step], count: int, *, prefix: str, w
             if moved_at.date() <= LAST_DAY
         ]
         company = f"{rng.choice(names)} {rng.choice(venues)}"
-        amount = None if rng.random() < 0.05 else round(math.exp(rng.uniform(math.log(low), math.log(high))) / unit) * unit
+        amount = (
+            None if rng.random() < 0.05 else round(math.exp(rng.uniform(math.log(low), math.log(high))) / unit) * unit
+        )
         deals.append(
             Deal(
                 f"{prefix}-{number:03d}",
@@ -158,31 +195,43 @@ def write_us(deals: list[Deal]) -> None:
     for number, copied_on in enumerate([*copies, LAST_DAY]):
         at = datetime.combine(copied_on, time.max)
         rows = [deal for deal in deals if deal.stage_at(at) and not (deal is gone and number > 6)]
-        random.Random(number).shuffle(rows)
+        random.Random(number).shuffle(rows)  # noqa: S311 - sample data
         with (folder / f"us_pipeline_{copied_on}.csv").open("w", newline="", encoding="utf-8") as stream:
             out = csv.writer(stream, lineterminator="\n")
             out.writerow(header)
             for deal in rows:
                 money = "TBD" if deal.amount is None else f"${deal.amount:,}"
                 created = deal.moves[0][0].date().isoformat()
-                out.writerow([deal.deal_id, deal.name, deal.company, deal.stage_at(at), money, created, deal.owner, deal.source])
+                out.writerow(
+                    [deal.deal_id, deal.name, deal.company, deal.stage_at(at), money, created, deal.owner, deal.source]
+                )
             total = sum(deal.amount or 0 for deal in rows)
             out.writerow(["Total", "", "", "", f"${total:,}", "", "", ""])
 
 
 def write_indonesia(deals: list[Deal]) -> None:
     """A workbook with a title, real date cells, one column per stage, rupiah as numbers."""
-    from openpyxl import Workbook
-
     book = Workbook()
-    book.properties.created = book.properties.modified = datetime(2026, 6, 30)
+    book.properties.created = book.properties.modified = datetime.combine(LAST_DAY, time())
     sheet = book.active
     sheet.title = "Penjualan"
     sheet.append(["Penjualan Tetra Indonesia"])
     sheet.append([f"Per tanggal {LAST_DAY:%d/%m/%Y}"])
     sheet.append([])
     stages = [step.name for step in INDONESIA]
-    sheet.append(["Kode", "Nama Deal", "Perusahaan", "Nilai (IDR)", "Sales", "Sumber", *(f"Tgl {s}" for s in stages), "Tgl Menang", "Tgl Kalah"])
+    sheet.append(
+        [
+            "Kode",
+            "Nama Deal",
+            "Perusahaan",
+            "Nilai (IDR)",
+            "Sales",
+            "Sumber",
+            *(f"Tgl {s}" for s in stages),
+            "Tgl Menang",
+            "Tgl Kalah",
+        ]
+    )
     for deal in deals:
         # A cell holds one date: of a stage visited twice the last date stays, as it does when people type over it.
         reached = {stage: moved_at.date() for moved_at, stage in deal.moves}
@@ -204,12 +253,36 @@ def write_partners(deals: list[Deal]) -> None:
         previous = ""
         for moved_at, stage in deal.moves:
             money = "" if deal.amount is None else str(deal.amount)
-            rows.append([f"{moved_at:%Y-%m-%d %H:%M}", deal.deal_id, deal.name, deal.company, previous, stage, deal.owner, money, deal.currency])
+            rows.append(
+                [
+                    f"{moved_at:%Y-%m-%d %H:%M}",
+                    deal.deal_id,
+                    deal.name,
+                    deal.company,
+                    previous,
+                    stage,
+                    deal.owner,
+                    money,
+                    deal.currency,
+                ]
+            )
             previous = stage
     rows.sort(key=lambda row: (row[0], row[1]), reverse=True)
     with (SHEETS / "partner_log.csv").open("w", newline="", encoding="utf-8") as stream:
         out = csv.writer(stream, lineterminator="\n")
-        out.writerow(["changed_at", "deal_id", "deal_name", "account", "from_stage", "to_stage", "changed_by", "amount", "currency"])
+        out.writerow(
+            [
+                "changed_at",
+                "deal_id",
+                "deal_name",
+                "account",
+                "from_stage",
+                "to_stage",
+                "changed_by",
+                "amount",
+                "currency",
+            ]
+        )
         out.writerows(rows)
 
 
@@ -230,14 +303,16 @@ def partners(rng: random.Random, us: list[Deal]) -> list[Deal]:
         parked = deals[number].moves[-1][0] + timedelta(days=5)
         if parked.date() <= LAST_DAY:
             deals[number].moves.append((parked, "Parking lot 3"))
-    taken_back = next(deal for deal in deals if deal.moves[-1][1] == "Won" and deal.moves[-1][0].date() < date(2026, 6, 1))
+    taken_back = next(
+        deal for deal in deals if deal.moves[-1][1] == "Won" and deal.moves[-1][0].date() < date(2026, 6, 1)
+    )
     taken_back.moves.append((taken_back.moves[-1][0] + timedelta(days=12), "Lost"))
     return deals
 
 
 def main() -> None:
     """Write all sheets."""
-    rng = random.Random(20260630)
+    rng = random.Random(20260630)  # noqa: S311 - sample data
     words = (CITIES, VENUES, PRODUCTS, ["Dana", "Lee", "Morgan"], SOURCES, "Closed Won", "Closed Lost")
     us = made_up(rng, US, 96, prefix="US", words=words, money=(3_000, 90_000, 500, "USD"))
     words = (NAMA, USAHA, PRODUK, ["Ayu", "Budi", "Citra"], SUMBER, "Menang", "Kalah")

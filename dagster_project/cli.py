@@ -1,0 +1,211 @@
+"""The `muara` command line: arguments in, one result out. Commands are loaded when they are called, so each starts fast.
+
+Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 partial or suspicious.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from connectors.sdk.clock import Clock, SystemClock
+from connectors.sdk.errors import MuaraError
+
+OK, FAILED, USAGE, PARTIAL = 0, 1, 2, 3
+
+
+class Result(NamedTuple):
+    """What a command gives back: exit code, data for `--json`, text for people."""
+
+    code: int
+    data: Any
+    text: str
+
+
+class Context(NamedTuple):
+    """Everything a command may lean on from outside; tests hand in their own."""
+
+    env: Mapping[str, str]
+    cwd: Path
+    clock: Clock
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+
+
+class _Command(NamedTuple):
+    help: str
+    handler: str
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    children: Mapping[str, Any] = {}
+
+
+def _sources(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="names of sources; default: all")
+
+
+def _sync(parser: argparse.ArgumentParser) -> None:
+    _sources(parser)
+    parser.add_argument("--full", action="store_true", help="read everything again; nothing is dropped")
+    parser.add_argument(
+        "--accept-deletes", action="store_true", help="believe it when unusually many deals have vanished"
+    )
+
+
+def _as_of(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--as-of", metavar="INSTANT", help="build as of this instant, such as 2026-07-01T00:00:00Z; default: now"
+    )
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    _sync(parser)
+    _as_of(parser)
+
+
+def _init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dir", metavar="DIR", type=Path, help="folder to make")
+
+
+def _one_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE", help="name of the source")
+
+
+def _deal(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("deal_key", metavar="DEAL_KEY", help="such as hubspot_eu:1234567")
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dir", type=Path, default=Path(".demo"), help="where to run it (default: .demo)")
+    parser.add_argument("--keep", action="store_true", help="go on with what an earlier demo left there")
+
+
+COMMANDS: Mapping[str, _Command] = {
+    "demo": _Command("run the whole hub on sample data and print the headline tables", "cli_demo:demo", _demo),
+    "init": _Command("make a project folder", "cli_project:init", _init),
+    "check": _Command("try credentials, scopes and field permissions", "cli_sync:check", _sources),
+    "plan": _Command("tell the calls and rows that a sync would need", "cli_sync:plan", _sources),
+    "sync": _Command("read sources into the landing zone", "cli_sync:sync", _sync),
+    "build": _Command("build, check and publish the warehouse", "cli_sync:build", _as_of),
+    "run": _Command("sync all sources, then build", "cli_sync:run", _run),
+    "replay": _Command("map what is stored again, without asking the source", "cli_sync:replay", _one_source),
+    "rollback": _Command("publish the build before the present one", "cli_sync:rollback"),
+    "show": _Command("everything known of one deal, raw records included", "cli_show:show", _deal),
+    "connectors": _Command("list connectors and their settings", "cli_project:connectors"),
+    "doctor": _Command("look for what is wrong with this installation and project", "cli_project:doctor"),
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print the result as JSON")
+    common.add_argument(
+        "--project", type=Path, metavar="DIR", help="the project folder; default: MUARA_PROJECT, else ."
+    )
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser = argparse.ArgumentParser(
+        prog="muara",
+        description="Deals from every CRM and spreadsheet in one pipeline model.",
+        epilog="Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 partial or suspicious.",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    _add(parser, COMMANDS, common)
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, commands: Mapping[str, _Command], common: argparse.ArgumentParser) -> None:
+    group = parser.add_subparsers(metavar="COMMAND")
+    for name, command in commands.items():
+        parents = [] if command.children else [common]
+        child = group.add_parser(name, help=command.help, description=command.help.capitalize() + ".", parents=parents)
+        command.arguments(child)
+        if command.children:
+            _add(child, command.children, common)
+            child.set_defaults(handler=None, usage_of=child)
+        else:
+            child.set_defaults(handler=command.handler)
+
+
+def main(argv: Sequence[str] | None = None, context: Context | None = None) -> int:
+    """Run one command. Returns the exit code."""
+    context = context or Context(
+        env=os.environ, cwd=Path.cwd(), clock=SystemClock(), stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr
+    )
+    parser = build_parser()
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse prints its own message and exits with 2, or with 0 after --help
+        return int(stop.code or 0)
+    if args.version:
+        print(_version(), file=context.stdout)
+        return OK
+    if getattr(args, "handler", None) is None:
+        getattr(args, "usage_of", parser).print_help(context.stderr)
+        return USAGE
+    return _call(args, context)
+
+
+def _call(args: argparse.Namespace, context: Context) -> int:
+    module, function = args.handler.split(":")
+    try:
+        from dagster_project.guard import require_own_packages  # noqa: PLC0415 - fast start
+
+        require_own_packages()
+        handler = getattr(importlib.import_module(f"dagster_project.{module}"), function)
+        result: Result = handler(args, context)
+    except MuaraError as error:
+        return _failed(str(error), args, context)
+    except KeyboardInterrupt:
+        return _failed("stopped. What was committed is kept; the next sync goes on from there.", args, context)
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; a second complaint at exit would only confuse.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        from connectors.sdk.redaction import redact  # noqa: PLC0415 - fast start
+
+        message = f"{type(error).__name__}: {error}. This is a bug in Muara or in a connector; --debug shows where."
+        return _failed(redact(message), args, context)
+    _print(result, args, context)
+    return result.code
+
+
+def _print(result: Result, args: argparse.Namespace, context: Context) -> None:
+    if args.json:
+        from dagster_project.cli_output import to_json  # noqa: PLC0415 - fast start
+
+        print(to_json(result.data), file=context.stdout)
+    elif result.text:
+        print(result.text, file=context.stdout)
+
+
+def _failed(message: str, args: argparse.Namespace, context: Context) -> int:
+    from connectors.sdk.redaction import redact  # noqa: PLC0415 - fast start
+
+    if args.debug:
+        print(redact(traceback.format_exc()), file=context.stderr, end="")
+    message = redact(message)
+    if args.json:
+        from dagster_project.cli_output import to_json  # noqa: PLC0415 - fast start
+
+        print(to_json({"status": "failed", "error": message}), file=context.stdout)
+    else:
+        print(f"muara: {message}", file=context.stderr)
+    return FAILED
+
+
+def _version() -> str:
+    from importlib import metadata  # noqa: PLC0415 - fast start
+
+    return f"muara {metadata.version('muara')}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
