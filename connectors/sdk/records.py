@@ -306,6 +306,11 @@ KEYS: dict[type[Record], tuple[str, tuple[str, ...]]] = {
 }
 
 
+def joined_key(*parts: str) -> str:
+    """One key of several parts: joined with ':', after escaping ':' and the backslash in each."""
+    return ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in parts)
+
+
 def stage_key(pipeline_id: str, stage_id: str) -> str:
     """Key of a stage inside its source, as `Seen` and `Tombstone` name it."""
-    return f"{pipeline_id}:{stage_id}"
+    return joined_key(pipeline_id, stage_id)
