@@ -1,0 +1,162 @@
+"""Finds the dictionary's terms in one part of a label, per language."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+
+from warehouse.stages.dictionary import NEUTRAL, SKIP, Dictionary, Term
+from warehouse.stages.text import is_unsegmented
+
+_INFIX_MIN = 4
+_PREFIX_REST_MIN = 3
+
+
+class Match(msgspec.Struct, frozen=True):
+    """A term found at `start:end` (positions among the part's tokens). `length`: characters of the label it explains."""
+
+    term: Term
+    start: int
+    end: int
+    length: int
+
+    @property
+    def meaningful(self) -> bool:
+        return SKIP not in self.term.concepts and NEUTRAL not in self.term.concepts
+
+
+class Matcher:
+    """The dictionary's terms, indexed by their first word."""
+
+    def __init__(self, dictionary: Dictionary) -> None:
+        self.dictionary = dictionary
+        self._words: dict[str, list[Term]] = {}
+        self._stems: dict[str, list[Term]] = {}
+        self._runs: dict[str, list[Term]] = {}
+        self._prefixes: dict[str, set[str]] = {}
+        self._infixes: dict[str, list[Term]] = {}
+        for language in dictionary.languages.values():
+            for prefix in language.prefixes:
+                self._prefixes.setdefault(prefix, set()).add(language.code)
+            for term in language.terms:
+                self._add(term, language.compounds)
+        self._longest_run = max((len(run) for run in self._runs), default=0)
+        self._longest_stem = max((len(stem) for stem in self._stems), default=0)
+        self._longest_infix = max((len(infix) for infix in self._infixes), default=0)
+        self._starting = lru_cache(maxsize=65536)(self._starting_uncached)
+
+    def _add(self, term: Term, compounds: bool) -> None:
+        first = term.tokens[0]
+        if is_unsegmented(first):
+            self._runs.setdefault(first, []).append(term)
+            return
+        (self._stems if term.stems[0] else self._words).setdefault(first, []).append(term)
+        single = len(term.tokens) == 1 and SKIP not in term.concepts
+        if compounds and single and len(first) >= _INFIX_MIN:
+            self._infixes.setdefault(first, []).append(term)
+
+    def tokens(self, words: list[str]) -> list[str]:
+        """The words, with runs of scripts without blanks cut at the longest known terms."""
+        tokens: list[str] = []
+        for word in words:
+            tokens += self._cut(word) if is_unsegmented(word) else [word]
+        return tokens
+
+    def _cut(self, run: str) -> list[str]:
+        """The cut that leaves the fewest characters unknown, then the fewest pieces."""
+        best: list[tuple[int, int, list[str]]] = [(0, 0, [])]
+        for end in range(1, len(run) + 1):
+            unknown, pieces, cut = best[end - 1]
+            choice = (unknown + 1, pieces + 1, [*cut, run[end - 1]])
+            for start in range(max(0, end - self._longest_run), end):
+                if run[start:end] in self._runs:
+                    unknown, pieces, cut = best[start]
+                    if (unknown, pieces + 1) < choice[:2]:
+                        choice = (unknown, pieces + 1, [*cut, run[start:end]])
+            best.append(choice)
+        return best[-1][2]
+
+    def matches(self, tokens: list[str]) -> dict[str, list[Match]]:
+        """Language → its matches, longest first, not overlapping, in order of the label."""
+        found: dict[str, list[Match]] = {}
+        for start, token in enumerate(tokens):
+            for term, length in self._starting(token):
+                end = start + len(term.tokens)
+                if end > len(tokens):
+                    continue
+                rest = zip(tokens[start + 1 : end], term.tokens[1:], term.stems[1:], strict=True)
+                if all(_fits(word, wanted, stem) for word, wanted, stem in rest):
+                    explained = length + sum(len(word) for word in tokens[start + 1 : end])
+                    found.setdefault(term.language, []).append(Match(term, start, end, explained))
+        return {language: _without_overlaps(matches) for language, matches in found.items()}
+
+    def _starting_uncached(self, token: str) -> tuple[tuple[Term, int], ...]:
+        """Terms whose first word fits this token, with the number of characters they explain."""
+        if is_unsegmented(token):
+            return tuple((term, 2 * len(token)) for term in self._runs.get(token, ()))
+        found = self._fitting(token)
+        known = {term.language for term, _ in found}
+        for prefix, languages in self._prefixes.items():
+            if token.startswith(prefix) and len(token) - len(prefix) >= _PREFIX_REST_MIN:
+                more = self._fitting(token[len(prefix) :])
+                found += [(term, size + len(prefix)) for term, size in more if term.language in languages - known]
+                known |= {term.language for term, _ in more} & languages
+        return (*found, *self._inside(token, found))
+
+    def _fitting(self, token: str) -> list[tuple[Term, int]]:
+        """Exact words and the longest stem per language."""
+        found = [(term, len(token)) for term in self._words.get(token, ())]
+        for size in range(min(len(token), self._longest_stem), 1, -1):
+            found += [(term, len(token)) for term in self._stems.get(token[:size], ())]
+        return found
+
+    def _inside(self, token: str, found: list[tuple[Term, int]]) -> list[tuple[Term, int]]:
+        """Parts of a compound word, for languages that write words together and know no whole word for it."""
+        whole = {term.language for term, _ in found if len(term.tokens) == 1 and not term.stems[0]}
+        covered = {term.language: len(term.tokens[0]) for term, _ in reversed(found) if len(term.tokens) == 1}
+        inside: list[tuple[Term, int]] = []
+        position: dict[str, int] = dict(covered)
+        for start in range(len(token) - _INFIX_MIN + 1):
+            for size in range(min(len(token) - start, self._longest_infix), _INFIX_MIN - 1, -1):
+                for term in self._infixes.get(token[start : start + size], ()):
+                    if term.language in whole or start < position.get(term.language, 0) or start == 0:
+                        continue
+                    if not term.stems[0] and start + size != len(token):
+                        continue
+                    inside.append((term, len(token)))
+                    position[term.language] = start + size
+        return inside
+
+
+def _fits(word: str, wanted: str, stem: bool) -> bool:
+    return word.startswith(wanted) if stem else word == wanted
+
+
+def _without_overlaps(matches: list[Match]) -> list[Match]:
+    """The most words first, then the longest pattern; parts of one compound word share its position."""
+    ranked = sorted(
+        matches,
+        key=lambda match: (match.start - match.end, -len("".join(match.term.tokens)), match.start, match.term.text),
+    )
+    taken: dict[int, Match] = {}
+    kept: list[Match] = []
+    for match in ranked:
+        holders = {taken[spot].term.text for spot in range(match.start, match.end) if spot in taken}
+        if holders and not _shares(match, [taken[spot] for spot in range(match.start, match.end) if spot in taken]):
+            continue
+        kept.append(match)
+        for spot in range(match.start, match.end):
+            taken.setdefault(spot, match)
+    return sorted(kept, key=lambda match: (match.start, match.end, match.term.text))
+
+
+def _shares(match: Match, holders: list[Match]) -> bool:
+    """True for two different single-word terms found in one compound word, neither inside the other."""
+    if match.end - match.start != 1 or len(holders) != 1 or holders[0].end - holders[0].start != 1:
+        return False
+    return not _nested(match.term.tokens[0], holders[0].term.tokens[0])
+
+
+def _nested(one: str, other: str) -> bool:
+    return one in other or other in one
