@@ -23,6 +23,9 @@ HINT = 0.6
 SKIP, NEUTRAL = "skip", "neutral"
 """Keys of words without a stage: function words, and words such as "deal" or "stage" that any label may carry."""
 
+_PLAIN = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+"""Reads every scalar as text: otherwise YAML takes the words `no`, `on` and `off` for booleans."""
+
 _LANGUAGE_KEYS = {"language", "name", "compounds", "prefixes", "cyrillic", "terms"}
 
 
@@ -98,10 +101,10 @@ def _language(data: Mapping[str, Any], file: str) -> Language:
         raise ValueError(f"{file}: unknown key(s) {', '.join(sorted(unknown))}")
     code = data["language"]
     terms = [_term(text, code, key) for key, texts in data["terms"].items() for text in texts]
-    if data.get("cyrillic"):
+    if data.get("cyrillic") == "true":
         terms += [_term(_cyrillic(text), code, key) for key, texts in data["terms"].items() for text in texts]
     prefixes = tuple(sorted((fold(prefix) for prefix in data.get("prefixes", ())), key=len, reverse=True))
-    return Language(code, data["name"], bool(data.get("compounds")), prefixes, tuple(terms))
+    return Language(code, data["name"], data.get("compounds") == "true", prefixes, tuple(terms))
 
 
 def _rules(data: Mapping[str, Any]) -> tuple[Rule, ...]:
@@ -111,7 +114,8 @@ def _rules(data: Mapping[str, Any]) -> tuple[Rule, ...]:
     for section in ("concepts", "rules"):
         for concepts, stages in data[section].items():
             if stages:
-                ordered = tuple(sorted(stages.items(), key=lambda item: (-item[1], item[0])))
+                weighed = [(stage, float(weight)) for stage, weight in stages.items()]
+                ordered = tuple(sorted(weighed, key=lambda item: (-item[1], item[0])))
                 rules.append(Rule(frozenset(concepts.split("+")), ordered))
     return tuple(rules)
 
@@ -123,7 +127,7 @@ def build(files: Mapping[str, str]) -> Dictionary:
     concepts: Mapping[str, Any] = {"concepts": {}, "rules": {}}
     for file in sorted(files):
         digest.update(f"\0{file}\0{files[file]}".encode())
-        data = yaml.load(files[file], Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        data = yaml.load(files[file], Loader=_PLAIN)
         if file == "concepts.yaml":
             concepts = data
         else:

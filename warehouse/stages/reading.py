@@ -9,7 +9,7 @@ import msgspec
 from warehouse.stages.answers import LIST_ORDER, STAGE_NAMES
 from warehouse.stages.dictionary import HINT, NEUTRAL, SKIP, Dictionary, Rule
 from warehouse.stages.matching import Match, Matcher
-from warehouse.stages.text import parts, words
+from warehouse.stages.text import is_unsegmented, parts, words
 
 NEGATOR = "not"
 _UNKNOWN_COST = 0.45
@@ -62,7 +62,8 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 def _width(token: str) -> int:
-    return 2 * len(token) if len(token) and token[0] > "\u2e7f" or "\u0e00" <= token[0] <= "\u0eff" else len(token)
+    """A character of a script without blanks says about as much as two letters."""
+    return 2 * len(token) if is_unsegmented(token) else len(token)
 
 
 class Reader:
