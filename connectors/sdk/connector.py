@@ -91,7 +91,7 @@ class Held(Protocol):
         """Held deals among `keys` (missing keys are not held). Any number of keys."""
 
     def versions(self, stream: str, keys: Sequence[str]) -> dict[str, str]:
-        """key -> version text of held records of `stream`."""
+        """Key -> version text of held records of `stream`."""
 
     def live_count(self, stream: str) -> int:
         """How many keys of `stream` are held and not gone."""

@@ -240,7 +240,7 @@ class Tombstone(Record, frozen=True, kw_only=True):
 
 
 class Seen(Record, frozen=True, kw_only=True):
-    """This key is there (an id sweep saw it), nothing else is said of it. Also every yielded record counts as seen."""
+    """The key is there (an id sweep saw it), nothing else is said of it. Also every yielded record counts as seen."""
 
     stream: str
     key: str
@@ -250,7 +250,8 @@ class Seen(Record, frozen=True, kw_only=True):
 class SweepEnd(Record, frozen=True, kw_only=True):
     """Everything of `stream` has been yielded (as records or Seen) since the sweep began; keys held but not seen get `missing_as`.
 
-    `read_at` dates the sweep of a snapshot (None: now); keys first read after it are not judged. `complete=False` closes nothing: the sweep stays open and may go on in the next sync. Guarded: too many missing keys make the sync
+    `read_at` dates the sweep of a snapshot (None: now); keys first read after it are not judged. `complete=False` closes nothing:
+    the sweep stays open and may go on in the next sync. Guarded: too many missing keys make the sync
     suspicious and write no tombstone (see `warehouse.sync`).
     """
 

@@ -188,5 +188,5 @@ def _type_words(kind: Any) -> str:
 
 
 def _without_values(message: str) -> str:
-    """msgspec's messages name the type and the path; they quote no value except for literals, which are ours."""
+    """Msgspec's messages name the type and the path; they quote no value except for literals, which are ours."""
     return message.replace("`$.", "`").replace("`$`", "settings")
