@@ -81,6 +81,10 @@ def _deal(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("deal_key", metavar="DEAL_KEY", help="such as hubspot_eu:1234567")
 
 
+def _names(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="show the settings of these")
+
+
 def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, default=Path(".demo"), help="where to run it (default: .demo)")
     parser.add_argument("--keep", action="store_true", help="go on with what an earlier demo left there")
@@ -97,34 +101,55 @@ COMMANDS: Mapping[str, _Command] = {
     "replay": _Command("map what is stored again, without asking the source", "cli_sync:replay", _one_source),
     "rollback": _Command("publish the build before the present one", "cli_sync:rollback"),
     "show": _Command("everything known of one deal, raw records included", "cli_show:show", _deal),
-    "connectors": _Command("list connectors and their settings", "cli_project:connectors"),
+    "connectors": _Command("list connectors and their settings", "cli_project:connectors", _names),
     "doctor": _Command("look for what is wrong with this installation and project", "cli_project:doctor"),
 }
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="print the result as JSON")
-    common.add_argument(
-        "--project", type=Path, metavar="DIR", help="the project folder; default: MUARA_PROJECT, else ."
-    )
-    common.add_argument("--debug", action="store_true", help="show tracebacks")
     parser = argparse.ArgumentParser(
         prog="muara",
         description="Deals from every CRM and spreadsheet in one pipeline model.",
         epilog="Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 partial or suspicious.",
+        formatter_class=_wide,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
+    _everywhere(parser, json=False, project=None, debug=False)
+    common = argparse.ArgumentParser(add_help=False)
+    # What is said before the command must not be overwritten by a default after it.
+    _everywhere(common, json=argparse.SUPPRESS, project=argparse.SUPPRESS, debug=argparse.SUPPRESS)
     _add(parser, COMMANDS, common)
     return parser
+
+
+def _everywhere(parser: argparse.ArgumentParser, *, json: Any, project: Any, debug: Any) -> None:
+    parser.add_argument("--json", action="store_true", default=json, help="print the result as JSON")
+    parser.add_argument(
+        "--project",
+        type=Path,
+        metavar="DIR",
+        default=project,
+        help="the project folder; default: MUARA_PROJECT, else the current folder",
+    )
+    parser.add_argument("--debug", action="store_true", default=debug, help="show tracebacks")
+
+
+def _wide(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, max_help_position=32)
 
 
 def _add(parser: argparse.ArgumentParser, commands: Mapping[str, _Command], common: argparse.ArgumentParser) -> None:
     group = parser.add_subparsers(metavar="COMMAND")
     for name, command in commands.items():
         parents = [] if command.children else [common]
-        child = group.add_parser(name, help=command.help, description=command.help.capitalize() + ".", parents=parents)
+        child = group.add_parser(
+            name,
+            help=command.help,
+            description=command.help[0].upper() + command.help[1:] + ".",
+            parents=parents,
+            formatter_class=_wide,
+        )
         command.arguments(child)
         if command.children:
             _add(child, command.children, common)

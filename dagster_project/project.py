@@ -45,6 +45,7 @@ class WarehouseSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     attributes: Mapping[str, Any] = {}
     where: str = "warehouse defaults"
+    is_written: bool = False
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +129,9 @@ def read_project(root: Path) -> Project:
         elif kind == WAREHOUSE_TYPE:
             if warehouse is not None:
                 raise ConfigError(f"{document.where()}: a second Warehouse; the first is at {warehouse.where}.")
-            warehouse = WarehouseSpec(attributes=_attributes(document), where=document.where("attributes"))
+            warehouse = WarehouseSpec(
+                attributes=_attributes(document), where=document.where("attributes"), is_written=True
+            )
     return Project(root=root, sources=tuple(sources.values()), warehouse=warehouse or WarehouseSpec())
 
 

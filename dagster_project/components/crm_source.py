@@ -15,11 +15,11 @@ from dagster_project.project import source_spec
 class SourceTranslation(dg.Model, dg.Resolvable):
     """Other names for what Dagster shows of this source; what is left out keeps Muara's own choice."""
 
-    key_prefix: Annotated[list[str], Field(description="Asset key parts instead of the source's name.")] = []
+    key_prefix: list[str] = Field(default_factory=list, description="Asset key parts instead of the source's name.")
     group: Annotated[str | None, Field(description="Asset group instead of the source's name.")] = None
-    owners: Annotated[list[str], Field(description="E-mail addresses or team:<name>.")] = []
-    tags: Annotated[dict[str, str], Field(description="Tags added to the assets.")] = {}
-    kinds: Annotated[list[str], Field(description="Kinds added to the connector's name and parquet.")] = []
+    owners: list[str] = Field(default_factory=list, description="E-mail addresses or team:<name>.")
+    tags: dict[str, str] = Field(default_factory=dict, description="Tags added to the assets.")
+    kinds: list[str] = Field(default_factory=list, description="Kinds added to the connector's name and parquet.")
 
 
 class CrmSource(dg.Component, dg.Model, dg.Resolvable):
@@ -33,10 +33,10 @@ class CrmSource(dg.Component, dg.Model, dg.Resolvable):
     ]
     connector: Annotated[str, Field(description="Name of an installed connector, such as salesforce.")]
     schedule: Annotated[str | None, Field(description='Cron line on which it syncs, such as "*/30 * * * *".')] = None
-    config: Annotated[
-        dict[str, Any],
-        Field(description="Settings of the connector. Any value may be {env: NAME}; it is read when the sync runs."),
-    ] = {}
+    config: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of the connector. Any value may be {env: NAME}; it is read when the sync runs.",
+    )
     translation: Annotated[SourceTranslation | None, Field(description="Other names for its assets.")] = None
 
     @classmethod

@@ -1,0 +1,182 @@
+"""One source as Dagster sees it: a multi-asset with one asset per stream, and what a sync came to as metadata and checks.
+
+The multi-asset cannot be subset: a deal's history must never fall behind the deal. A sync that is partial or suspicious is never shown as
+plain success: its rows are there, and its check fails as a warning that says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import dagster as dg
+
+from assets.keys import streams_of, sync_key, sync_pool, sync_spec
+from assets.translation import Translation
+from connectors.sdk.connector import Connector, StreamName
+from connectors.sdk.errors import MuaraError, QuotaError, TransientError
+from warehouse.landing.reports import RowCounts, SyncReport
+from warehouse.landing.schema import STREAMS
+
+COMPLETE_CHECK = "sync_is_complete"
+
+#: Dagster's own retries start a new process; the call policy has already waited and tried, so only long waits come here.
+MOST_RETRIES = 2
+#: Nobody wants a step to hold a worker for hours; a longer wait is left to the next scheduled sync.
+LONGEST_WAIT_S = 900.0
+_DEFAULT_WAIT_S = 60.0
+
+
+class SyncConfig(dg.Config):
+    """`full`: re-read everything, drop nothing. `accept_deletes`: believe it when unusually many deals have vanished."""
+
+    full: bool = False
+    accept_deletes: bool = False
+
+
+class SyncRequest(NamedTuple):
+    """One sync as asked for by a run."""
+
+    full: bool
+    accept_deletes: bool
+    on_progress: Callable[[int, int | None, str], None]
+
+
+def source_assets(
+    *,
+    source: str,
+    connector_name: str,
+    connector: type[Connector] | None,
+    translation: Translation,
+    run: Callable[[SyncRequest], SyncReport],
+) -> dg.AssetsDefinition:
+    """The multi-asset of one source. `run` syncs it and returns its report; it raises MuaraError where nothing was read."""
+    streams = streams_of(connector)
+    deals = sync_key(source, "deals", translation)
+
+    @dg.multi_asset(
+        name=f"sync_{source}_step",
+        specs=[sync_spec(source, stream, connector_name, connector, translation) for stream in streams],
+        check_specs=[
+            dg.AssetCheckSpec(
+                COMPLETE_CHECK,
+                asset=deals,
+                description="Fails as a warning when the last sync was partial or suspicious, and says why.",
+            )
+        ],
+        can_subset=False,
+        pool=sync_pool(source),
+        description=f"Read {source} into the landing zone.",
+    )
+    def sync(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[Any]:
+        report = _read(context, config, run)
+        _log(context, report)
+        for stream in streams:
+            yield dg.MaterializeResult(
+                asset_key=sync_key(source, stream, translation), metadata=stream_metadata(report, stream)
+            )
+        yield completeness(report, deals)
+        if report.status == "failed":
+            raise dg.Failure(description=_why(report), metadata=report_metadata(report), allow_retries=False)
+
+    return sync
+
+
+def _read(
+    context: dg.AssetExecutionContext, config: SyncConfig, run: Callable[[SyncRequest], SyncReport]
+) -> SyncReport:
+    def told(done: int, total: int | None, what: str) -> None:
+        context.log.debug(f"{done:,}{f' of {total:,}' if total else ''} {what}")
+
+    try:
+        return run(SyncRequest(config.full, config.accept_deletes, told))
+    except TransientError as error:
+        wait = error.retry_after_s if error.retry_after_s is not None else _DEFAULT_WAIT_S
+        if wait > LONGEST_WAIT_S:
+            raise dg.Failure(
+                description=f"{error} The source asks to wait {wait:,.0f} s; the next sync goes on from here.",
+                allow_retries=False,
+            ) from None
+        context.log.warning(f"{error} Trying again in {wait:,.0f} s.")
+        raise dg.RetryRequested(max_retries=MOST_RETRIES, seconds_to_wait=wait) from error
+    except QuotaError as error:
+        until = f" Calls are allowed again at {error.resumes_at:%Y-%m-%d %H:%M} UTC." if error.resumes_at else ""
+        raise dg.Failure(description=f"{error}{until}", allow_retries=False) from None
+    except MuaraError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from None
+
+
+def stream_metadata(report: SyncReport, stream: StreamName) -> dict[str, Any]:
+    """What a sync did to one stream: rows, cursor, and the sync's own status, calls, quota and duration."""
+    rows = report.rows.get(stream, RowCounts())
+    return {
+        "rows_read": rows.read,
+        "rows_new": rows.new,
+        "rows_changed": rows.changed,
+        "rows_deleted": rows.deleted,
+        "rows_rejected": rows.rejected,
+        "rows_dropped": rows.dropped,
+        "cursor_before": dg.MetadataValue.json(report.cursors_before.get(stream)),
+        "cursor_after": dg.MetadataValue.json(report.cursors_after.get(stream)),
+        "dagster/column_schema": landed_schema(stream),
+        **report_metadata(report),
+    }
+
+
+def report_metadata(report: SyncReport) -> dict[str, Any]:
+    """What a sync came to as a whole."""
+    metadata: dict[str, Any] = {
+        "status": report.status,
+        "sync_id": report.sync_id,
+        "calls": sum(report.calls.values()),
+        "calls_by_endpoint": dg.MetadataValue.json(report.calls),
+        "is_full": report.full,
+    }
+    if report.quota_left is not None:
+        metadata["quota_left"] = report.quota_left
+    if report.ended_at is not None:
+        metadata["duration_seconds"] = round((report.ended_at - report.started_at).total_seconds(), 3)
+    if report.reasons:
+        metadata["reasons"] = dg.MetadataValue.md("\n".join(f"- {reason}" for reason in report.reasons))
+    if report.warnings:
+        metadata["warnings"] = dg.MetadataValue.md("\n".join(f"- {warning.message}" for warning in report.warnings))
+    if report.drift:
+        metadata["field_drift"] = dg.MetadataValue.md(
+            "\n".join(f"- {line.object_type}.{line.field_code}: {line.change}. {line.detail}" for line in report.drift)
+        )
+    if report.resumes_at is not None:
+        metadata["resumes_at"] = dg.MetadataValue.text(report.resumes_at.isoformat())
+    return metadata
+
+
+def completeness(report: SyncReport, deals: dg.AssetKey) -> dg.AssetCheckResult:
+    """The check that keeps a partial or suspicious sync from looking like a plain success (A14)."""
+    return dg.AssetCheckResult(
+        asset_key=deals,
+        check_name=COMPLETE_CHECK,
+        passed=report.status == "complete",
+        severity=dg.AssetCheckSeverity.ERROR if report.status == "failed" else dg.AssetCheckSeverity.WARN,
+        description=None if report.status == "complete" else _why(report),
+        metadata={"status": report.status, "reasons": list(report.reasons)},
+    )
+
+
+def landed_schema(stream: str) -> dg.TableSchema:
+    """The columns in which a stream lands; the same for every source."""
+    return dg.TableSchema(columns=[dg.TableColumn(name=name, type=kind) for name, kind in STREAMS[stream].items()])
+
+
+def _log(context: dg.AssetExecutionContext, report: SyncReport) -> None:
+    context.log.info(
+        f"{report.source_key}: {report.status}; {report.total('read'):,} rows read, {report.total('new'):,} new, "
+        f"{report.total('changed'):,} changed, {report.total('deleted'):,} gone, {report.total('rejected'):,} rejected; "
+        f"{sum(report.calls.values()):,} calls"
+    )
+    for reason in report.reasons:
+        context.log.warning(reason)
+    for warning in report.warnings:
+        context.log.warning(warning.message)
+
+
+def _why(report: SyncReport) -> str:
+    return f"{report.status}: " + ("; ".join(report.reasons) or "no reason was given")

@@ -1,0 +1,99 @@
+"""What syncs and builds came to, for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from dagster_project.cli import FAILED, OK, PARTIAL
+from dagster_project.cli_output import table
+from dagster_project.operations import SourceRun
+
+if TYPE_CHECKING:
+    from warehouse.build import BuildResult
+
+#: Offending rows of a check that are named in a line.
+_NAMED = 3
+
+
+def worst(runs: Sequence[SourceRun]) -> int:
+    """Exit code of several syncs: failed beats partial and suspicious, these beat ok."""
+    statuses = {run.status for run in runs}
+    if "failed" in statuses:
+        return FAILED
+    return OK if statuses <= {"complete"} else PARTIAL
+
+
+def run_data(run: SourceRun) -> dict[str, Any]:
+    """One source's outcome for `--json`: the sync report with the source's name in front."""
+    report = msgspec.to_builtins(run.report) if run.report is not None else {}
+    return {"source": run.source, "status": run.status, "error": run.error, "report": report}
+
+
+def runs_text(runs: Sequence[SourceRun]) -> str:
+    """A line per source, and below the table what a person should know of each."""
+    header = ["source", "status", "read", "new", "changed", "gone", "rejected", "calls", "seconds"]
+    rows = []
+    notes = []
+    for run in runs:
+        report = run.report
+        if report is None:
+            rows.append([run.source, run.status, *[None] * 7])
+        else:
+            took = (report.ended_at - report.started_at).total_seconds() if report.ended_at else None
+            counts = [report.total(what) for what in ("read", "new", "changed", "deleted", "rejected")]
+            rows.append([run.source, run.status, *counts, sum(report.calls.values()), took])
+            notes += [f"{run.source}: {reason}" for reason in report.reasons]
+            notes += [f"{run.source}: {warning.message}" for warning in report.warnings]
+            notes += [
+                f"{run.source}: field {line.object_type}.{line.field_code} {line.change}. {line.detail}"
+                for line in report.drift
+            ]
+        if run.error:
+            notes.append(f"{run.source}: {run.error}")
+    return "\n".join([table(rows, header), *([""] if notes else []), *notes])
+
+
+def build_code(result: BuildResult) -> int:
+    """0 published from the newest data of every source, 3 with one source at an older state, 1 refused."""
+    if result.status != "published":
+        return FAILED
+    return PARTIAL if result.stale_sources else OK
+
+
+def build_data(result: BuildResult) -> dict[str, Any]:
+    """A build for `--json`."""
+    data: dict[str, Any] = msgspec.to_builtins(result, builtin_types=(), enc_hook=str)
+    data["failed_checks"] = [check.name for check in result.failed_checks]
+    return data
+
+
+def build_text(result: BuildResult) -> str:
+    """A build in a few lines: published or not, what failed and whose fault it is."""
+    rows = sum(result.tables.values())
+    if result.status == "published":
+        head = (
+            f"published {result.published}\n"
+            f"  build {result.build_id}, as of {result.as_of_at:%Y-%m-%d %H:%M} UTC: "
+            f"{len(result.tables)} tables, {rows:,} rows, {result.seconds:.1f} s"
+        )
+    else:
+        head = f"NOT published: checks failed. {result.published} is as it was."
+    lines = [head]
+    for source in result.stale_sources:
+        lines.append(f"  {source} is shown as of its last published state: its newest data failed a check.")
+    for check in result.failed_checks:
+        lines.append(
+            f"  {check.severity}: {check.name}: {check.failing:,} rows. {check.description}{_named(check.sample)}"
+        )
+    lines += [f"  note: {warning}" for warning in result.warnings]
+    return "\n".join(lines)
+
+
+def _named(sample: Sequence[Mapping[str, Any]]) -> str:
+    keys = [
+        str(row[name]) for row in sample[:_NAMED] for name in ("deal_key", "stage_key", "source_key") if row.get(name)
+    ][:_NAMED]
+    return f" Such as {', '.join(keys)}." if keys else ""

@@ -1,0 +1,177 @@
+"""Looking for what is wrong: each finding says what was looked at, what was found, and what to do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from connectors.sdk import registry
+from connectors.sdk.errors import MuaraError
+from connectors.sdk.settings import env_names
+from dagster_project import guard
+from dagster_project.operations import Hub, check_config
+from dagster_project.project import SourceSpec
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at. `level` error = something does not work, warning = something will surprise you."""
+
+    level: Literal["ok", "warning", "error"]
+    what: str
+    message: str
+
+
+def installation() -> Iterator[Finding]:
+    """What can be said without a project."""
+    yield _versions()
+    problems = guard.clashes(guard.locate())
+    yield from (_finding("error", "packages", problem) for problem in problems)
+    if not problems:
+        yield _finding("ok", "packages", f"all four come from {guard.locate()[0].folder.parent}")  # type: ignore[union-attr]
+    yield from _connectors()
+    yield _duckdb()
+
+
+def project(hub: Hub) -> Iterator[Finding]:
+    """What can be said of a project: YAML, variables, home, locks, landing."""
+    try:
+        sources = hub.project.sources
+    except MuaraError as error:
+        yield _finding("error", "project", str(error))
+        return
+    yield _finding("ok", "project", f"{hub.root}: {len(sources)} source(s)")
+    for spec in sources:
+        yield _try(f"source {spec.source}", lambda spec=spec: _well_formed(spec))
+        yield from _variables(hub, spec.source, spec.config)
+    yield _try("warehouse settings", lambda: f"reporting in {hub.warehouse_settings().reporting_currency}")
+    yield _try("home", lambda: _writable(hub.home.root))
+    yield from _locks(hub)
+    yield from _landing(hub)
+    yield _published(hub)
+
+
+def _finding(level: Literal["ok", "warning", "error"], what: str, message: str) -> Finding:
+    return Finding(level=level, what=what, message=message)
+
+
+def _try(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return _finding("ok", what, look())
+    except (MuaraError, OSError) as error:
+        return _finding("error", what, str(error))
+
+
+def _versions() -> Finding:
+    found = [f"python {sys.version.split()[0]}"]
+    for name in ("muara", "dagster", "duckdb", "msgspec"):
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            return _finding("error", "versions", f"{name} is not installed: pip install muara")
+    return _finding("ok", "versions", ", ".join(found))
+
+
+def _connectors() -> Iterator[Finding]:
+    registered = guard.entry_points()
+    if not registered:
+        yield _finding(
+            "error", "connectors", "no connector is registered. Install Muara: pip install -e . or pip install muara."
+        )
+    for name, owners in registered.items():
+        if len(owners) > 1:
+            yield _finding(
+                "error", f"connector {name}", f"registered by {' and '.join(owners)}; uninstall one of them."
+            )
+        else:
+            yield _try(
+                f"connector {name}", lambda name=name, owner=owners[0]: f"{registry.load(name).title or name} ({owner})"
+            )
+
+
+def _duckdb() -> Finding:
+    # Checked by the library that reads the published file; the version alone says nothing about extensions or memory.
+    version = importlib.metadata.version("duckdb")
+    known = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if known < (1, 5) or known >= (2, 1):
+        return _finding("warning", "duckdb", f"{version} was not tried with this Muara (1.5.5 to 2.0 were).")
+    return _finding(
+        "ok", "duckdb", f"{version}; published files are written as v1.0.0, which every DuckDB since 1.0 opens"
+    )
+
+
+def _well_formed(spec: SourceSpec) -> str:
+    check_config(spec)
+    return f"{spec.connector}, settings are well-formed"
+
+
+def _variables(hub: Hub, source: str, config: object) -> Iterator[Finding]:
+    for name in env_names(config):
+        if not hub.env.get(name):
+            message = f"environment variable {name} is not set here; a sync started from here would fail."
+            yield _finding("warning", f"source {source}", message)
+
+
+def _writable(folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor"):
+        pass
+    return f"{folder} can be written"
+
+
+def _locks(hub: Hub) -> Iterator[Finding]:
+    def held(what: str, take: Callable[[], object]) -> Finding:
+        try:
+            with take():  # type: ignore[attr-defined]
+                return _finding("ok", what, "free")
+        except MuaraError as error:
+            return _finding("warning", what, str(error))
+
+    yield held("lock of builds", lambda: hub.home.lock_builds("doctor"))
+    for spec in hub.project.sources:
+        if (hub.home.landing / spec.source).is_dir():
+            yield held(f"lock of {spec.source}", lambda spec=spec: hub.home.lock_source(spec.source, "doctor"))
+
+
+def _published(hub: Hub) -> Finding:
+    from warehouse.publish import current  # noqa: PLC0415 - brings duckdb
+
+    facts = current(hub.home)
+    if facts is None:
+        return _finding("warning", "published file", "nothing is published yet; `muara run` does it")
+    stale = f"; older state of {', '.join(facts.stale_sources)}" if facts.stale_sources else ""
+    return _finding(
+        "ok", "published file", f"{hub.home.published}, build {facts.build_id}, as of {facts.as_of_at}{stale}"
+    )
+
+
+def _landing(hub: Hub) -> Iterator[Finding]:
+    from warehouse.landing.manifest import read_manifest  # noqa: PLC0415 - brings duckdb
+    from warehouse.landing.parts import verified  # noqa: PLC0415
+    from warehouse.landing.store import LocalStore  # noqa: PLC0415
+
+    store = LocalStore(hub.home.landing)
+
+    def look(source: str) -> str:
+        found = read_manifest(store, source)
+        if found is None:
+            return "nothing was landed yet"
+        parts = found.manifest.parts
+        verified(store, source, parts)
+        rows, size = sum(part.rows for part in parts), sum(part.bytes for part in parts)
+        return f"{len(parts)} parts, {rows:,} rows, {size / 1e6:,.1f} MB, all as the manifest says"
+
+    for spec in hub.project.sources:
+        yield _try(f"landing of {spec.source}", lambda spec=spec: look(spec.source))
+    configured = {spec.source for spec in hub.project.sources}
+    for folder in sorted(
+        path.name for path in hub.home.landing.iterdir() if path.is_dir() and not path.name.startswith(".")
+    ):
+        if folder not in configured:
+            message = f"no source of this name is configured; builds leave {hub.home.landing / folder} out"
+            yield _finding("warning", f"landing of {folder}", message)

@@ -1,0 +1,201 @@
+"""The headline tables of the published warehouse as text: conversion, systems side by side, bottlenecks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dagster_project.cli_output import UNKNOWN, percent, table
+from warehouse.published import query
+
+_CONVERSION = """
+select source_key, pipeline, stage, canonical_stage, reached_count, advanced_count, lost_count, open_count, moved_count, resolved_count,
+       conversion_rate_resolved, conversion_low, conversion_high, is_small_sample
+from main.stage_conversion where period_grain = 'all' order by source_key, pipeline, stage_order, stage
+"""
+_SYSTEMS = """
+select c.canonical_stage, c.source_key, c.reached_count, c.advanced_count, c.lost_count, c.resolved_count, c.conversion_rate_resolved,
+       c.conversion_low, c.conversion_high, m.dwell_median_days, m.completed_count, coalesce(m.differs, false) as differs, c.is_small_sample
+from main.cross_system_conversion as c
+left join main.cross_system_compare as m on m.source_key = c.source_key and m.canonical_stage = c.canonical_stage
+where c.period_grain = 'all' and c.reached_count > 0
+order by c.canonical_order, c.canonical_stage, c.source_key = 'all', c.source_key
+"""
+_BOTTLENECKS = """
+select source_key, pipeline, stage, bottleneck_rank, bottleneck_score, dwell_median_days, dwell_p90_days, completed_count, visits_count,
+       wip_count, stalled_count, lost_exit_count, loss_rate, bottleneck_reason, is_small_sample
+from main.stage_bottlenecks where bottleneck_rank <= 3 order by source_key, pipeline, bottleneck_rank
+"""
+_TOTALS = """
+select count(*) as deals, count(*) filter (where outcome = 'won') as won, count(*) filter (where outcome = 'lost') as lost,
+       count(*) filter (where outcome = 'open') as open_deals, count(*) filter (where is_primary) as counted_once
+from main.deals where not coalesce(is_deleted, false)
+"""
+_NOTES = """
+select table_name, check_name, failing_count, description from ops.checks where status = 'fail' order by severity, check_name
+"""
+
+_SMALL = " *"
+
+#: Shown at the end of the demo; a test runs them.
+QUERIES: Mapping[str, str] = {
+    "where do open deals wait longest?": (
+        "select source, stage, deal_key, name, days_in_stage, threshold_days, reason_text\n"
+        "from stalled_deals where is_stalled order by severity desc limit 10"
+    ),
+    "which moves happen, and how long do they take?": (
+        "select source, from_stage, to_stage, transition_count, median_days\n"
+        "from transitions where period_grain = 'all' and not is_virtual order by transition_count desc limit 10"
+    ),
+    "how does one deal's path look, and how do we know?": (
+        "select changed_at, from_stage_key, to_stage_key, movement, evidence\n"
+        "from stage_changes where deal_key = (select deal_key from deals order by reopened_count desc, deal_key limit 1) order by seq"
+    ),
+}
+
+
+class Headlines(NamedTuple):
+    """Rows of each headline table, as mappings."""
+
+    totals: dict[str, Any]
+    conversion: list[dict[str, Any]]
+    systems: list[dict[str, Any]]
+    bottlenecks: list[dict[str, Any]]
+    failing_checks: list[dict[str, Any]]
+
+
+def read(published: Path) -> Headlines:
+    """The headline tables of a published file."""
+    return Headlines(
+        totals=query(published, _TOTALS).dicts()[0],
+        conversion=query(published, _CONVERSION).dicts(),
+        systems=query(published, _SYSTEMS).dicts(),
+        bottlenecks=query(published, _BOTTLENECKS).dicts(),
+        failing_checks=query(published, _NOTES).dicts(),
+    )
+
+
+def text(found: Headlines) -> str:
+    """The tables as a person reads them: every rate beside its counts, `-` for unknown, `*` for small samples."""
+    parts = [
+        _summary(found.totals),
+        "Conversion: of the deals that reached a stage, how many went on\n\n" + _conversion(found.conversion),
+        "The same stage in every system (all = each deal once)\n\n" + _systems(found.systems),
+        "Bottlenecks: the worst stages of each pipeline\n\n" + _bottlenecks(found.bottlenecks),
+        (
+            "went on = advanced / (advanced + lost), with its 95 % interval; deals still open are not losses.\n"
+            "* = fewer than 10 decided deals: read it as a hint.   - = not known; never 0."
+        ),
+    ]
+    if found.failing_checks:
+        lines = [
+            f"  {row['check_name']}: {row['failing_count']} rows. {row['description']}" for row in found.failing_checks
+        ]
+        parts.append("To look at (ops.checks):\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _summary(totals: Mapping[str, Any]) -> str:
+    return (
+        f"{totals['deals']:,} deals, {totals['counted_once']:,} once those held by two systems are counted once: "
+        f"{totals['won']:,} won, {totals['lost']:,} lost, {totals['open_deals']:,} open."
+    )
+
+
+def _conversion(rows: Sequence[Mapping[str, Any]]) -> str:
+    header = ["source", "pipeline", "stage", "reached", "advanced", "lost", "open", "moved", "went on", "95 % interval"]
+    cells = [
+        [
+            row["source_key"],
+            row["pipeline"],
+            row["stage"],
+            row["reached_count"],
+            row["advanced_count"],
+            row["lost_count"],
+            row["open_count"],
+            row["moved_count"],
+            _rate(row["conversion_rate_resolved"], row["is_small_sample"]),
+            _interval(row),
+        ]
+        for row in rows
+    ]
+    return table(_without_repeats(cells, 2), header, right=(8, 9))
+
+
+def _systems(rows: Sequence[Mapping[str, Any]]) -> str:
+    header = ["stage", "source", "reached", "advanced", "lost", "went on", "95 % interval", "median days", "differs"]
+    cells = [
+        [
+            row["canonical_stage"],
+            row["source_key"],
+            row["reached_count"],
+            row["advanced_count"],
+            row["lost_count"],
+            _rate(row["conversion_rate_resolved"], row["is_small_sample"]),
+            _interval(row),
+            row["dwell_median_days"],
+            "yes" if row["differs"] else "",
+        ]
+        for row in rows
+    ]
+    return table(_without_repeats(cells, 1), header, right=(5, 6))
+
+
+def _bottlenecks(rows: Sequence[Mapping[str, Any]]) -> str:
+    header = [
+        "source",
+        "pipeline",
+        "rank",
+        "stage",
+        "score",
+        "median days",
+        "p90 days",
+        "left/visits",
+        "there now",
+        "stalled",
+        "lost/left",
+        "why",
+    ]
+    cells = [
+        [
+            row["source_key"],
+            row["pipeline"],
+            row["bottleneck_rank"],
+            row["stage"],
+            row["bottleneck_score"],
+            row["dwell_median_days"],
+            row["dwell_p90_days"],
+            f"{row['completed_count']}/{row['visits_count']}",
+            row["wip_count"],
+            row["stalled_count"],
+            f"{row['lost_exit_count']}/{row['completed_count']}",
+            (row["bottleneck_reason"] or UNKNOWN) + (_SMALL if row["is_small_sample"] else ""),
+        ]
+        for row in rows
+    ]
+    return table(_without_repeats(cells, 2), header, right=(7, 10))
+
+
+def _rate(value: float | None, is_small: bool) -> str:
+    """The star stands in a column of its own, so that the figures stay aligned."""
+    return percent(value) + (_SMALL if is_small else "  ")
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    if row["conversion_low"] is None:
+        return UNKNOWN
+    return f"{100 * row['conversion_low']:.0f}..{100 * row['conversion_high']:.0f} %"
+
+
+def _without_repeats(rows: list[list[Any]], columns: int) -> list[list[Any]]:
+    """Leading values that equal those of the row above are left blank: the eye finds the groups."""
+    shown = []
+    before: list[Any] = []
+    for row in rows:
+        same = 0
+        while same < columns and before and row[: same + 1] == before[: same + 1]:
+            same += 1
+        shown.append([""] * same + row[same:])
+        before = row
+    return shown

@@ -1,0 +1,211 @@
+"""What Muara does, one function each: the command line and the Dagster assets call these and have no logic of their own.
+
+`Hub` is one project with its home, the environment it may read, and the clock. Nothing here imports Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from warehouse.sync import run_sync
+
+from connectors.sdk import registry
+from connectors.sdk.budget import DailyBudget
+from connectors.sdk.client import CallPolicy
+from connectors.sdk.clock import Clock
+from connectors.sdk.connector import Connector
+from connectors.sdk.errors import ConfigError, MuaraError
+from connectors.sdk.redaction import redactor
+from connectors.sdk.settings import check_shape, load, resolve, secrets_of
+from connectors.sdk.tokens import TokenStore
+from dagster_project.project import (
+    Project,
+    SourceSpec,
+    find_project,
+    home_folder,
+    landing_folder,
+    read_project,
+)
+from warehouse.home import Home
+from warehouse.landing.reports import SyncReport
+from warehouse.settings import WarehouseSettings, load_settings
+
+Told = Callable[[int, int | None, str], None]
+
+
+class Hub:
+    """One project as it is run: its YAML, its home, its environment, its clock."""
+
+    def __init__(self, root: Path, env: Mapping[str, str], clock: Clock) -> None:
+        self.root = root
+        self.env = env
+        self.clock = clock
+
+    @classmethod
+    def find(cls, explicit: Path | None, env: Mapping[str, str], cwd: Path, clock: Clock) -> Hub:
+        """The hub of the project that `--project`, MUARA_PROJECT or the current folder names. Raises ConfigError."""
+        return cls(find_project(explicit, env, cwd), env, clock)
+
+    @cached_property
+    def project(self) -> Project:
+        """The YAML as read. Raises ConfigError naming file, line and key."""
+        return read_project(self.root)
+
+    @cached_property
+    def home(self) -> Home:
+        """Where everything lies; made when it is first written to."""
+        landing = landing_folder(self.root, self.env)
+        return Home(home_folder(self.root, self.env), landing)
+
+    def warehouse_settings(self) -> WarehouseSettings:
+        """The Warehouse document's attributes, checked; defaults where there is none."""
+        written = self.project.warehouse
+        return load_settings(written.attributes, where=written.where)
+
+
+class SourceRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one source in a `sync` or `run` over several: its report, or the sentence that says why there is none."""
+
+    source: str
+    status: str
+    report: SyncReport | None = None
+    error: str | None = None
+
+
+def connector_class(spec: SourceSpec) -> type[Connector]:
+    """The connector that a source names. Raises ConfigError naming the source when it is not installed or cannot be loaded."""
+    try:
+        return registry.load(spec.connector)
+    except MuaraError as error:
+        raise type(error)(f"{spec.where}: {error}") from None
+
+
+def check_config(spec: SourceSpec) -> type[Connector]:
+    """Check a source's config as far as that is possible without reading any variable. Raises ConfigError naming the key."""
+    connector = connector_class(spec)
+    check_shape(connector.Settings, spec.config, where=f"{spec.where}: config")
+    return connector
+
+
+def open_connector(hub: Hub, spec: SourceSpec) -> Connector:
+    """The connector with its settings, secrets read from the environment now and hidden in all output from now on."""
+    connector = connector_class(spec)
+    where = f"{spec.where}: config"
+    settings = load(connector.Settings, resolve(spec.config, hub.env, where=where), where=where)
+    redactor.add(*secrets_of(settings))
+    return connector(settings, source_key=spec.source)
+
+
+def call_policy(hub: Hub, connector: Connector) -> CallPolicy:
+    """The call policy of one sync: the account's daily budget and the source's token file, shared with whoever else runs."""
+    settings = connector.settings
+    budget = DailyBudget(hub.home.budget, clock=hub.clock, ceiling=settings.daily_call_budget)
+    return CallPolicy(
+        connector.source_key,
+        clock=hub.clock,
+        budget=budget,
+        secrets=secrets_of(settings),
+        tokens=TokenStore(hub.home.secret(connector.source_key)),
+    )
+
+
+def sync_source(
+    hub: Hub, spec: SourceSpec, *, full: bool = False, accept_deletes: bool = False, on_progress: Told | None = None
+) -> SyncReport:
+    """Read one source into the landing zone. Raises MuaraError where nothing could be read; see the report's status otherwise."""
+    with secrets_hidden():
+        connector = open_connector(hub, spec)
+        return run_sync(
+            connector,
+            home=hub.home,
+            source_key=spec.source,
+            clock=hub.clock,
+            calls=call_policy(hub, connector),
+            full=full,
+            accept_deletes=accept_deletes,
+            on_progress=on_progress or (lambda done, total, what: None),
+        )
+
+
+def sync_sources(
+    hub: Hub,
+    names: list[str],
+    *,
+    full: bool = False,
+    accept_deletes: bool = False,
+    on_progress: Callable[[str, int, int | None, str], None] = lambda source, done, total, what: None,
+    on_end: Callable[[SourceRun], None] = lambda run: None,
+) -> list[SourceRun]:
+    """Sync the named sources (all when none is named), one after another. One that fails does not stop the others (A19)."""
+    runs = []
+    for spec in hub.project.select(names):
+
+        def told(done: int, total: int | None, what: str, source: str = spec.source) -> None:
+            on_progress(source, done, total, what)
+
+        try:
+            report = sync_source(hub, spec, full=full, accept_deletes=accept_deletes, on_progress=told)
+            run = SourceRun(source=spec.source, status=report.status, report=report)
+        except MuaraError as error:
+            run = SourceRun(source=spec.source, status="failed", error=redactor.redact(str(error)))
+        on_end(run)
+        runs.append(run)
+    return runs
+
+
+def build(hub: Hub, *, as_of: str | None = None, on_progress: Callable[[str, int, int], None] | None = None) -> Any:
+    """Build, check and publish the warehouse of all configured sources: a `warehouse.build.BuildResult`."""
+    from warehouse.build import BuildInputs, ConfiguredSource, run_build  # noqa: PLC0415 - a sync needs no build
+
+    inputs = BuildInputs(
+        home=hub.home,
+        sources=tuple(
+            ConfiguredSource(source_key=spec.source, connector=spec.connector) for spec in hub.project.sources
+        ),
+        settings=hub.warehouse_settings(),
+        project=hub.root,
+    )
+    return run_build(
+        inputs,
+        clock=hub.clock,
+        as_of=as_of_instant(hub, as_of),
+        on_progress=on_progress or (lambda what, done, total: None),
+    )
+
+
+def published_catalogue(hub: Hub) -> dict[str, Any]:
+    """`schema.table` -> columns of the published file."""
+    from warehouse.published import catalogue  # noqa: PLC0415 - a sync needs no build
+
+    return dict(catalogue(hub.home.published))
+
+
+def as_of_instant(hub: Hub, given: str | None) -> datetime | None:
+    """`--as-of`, else MUARA_AS_OF, else None for now. Raises ConfigError for an instant without a zone."""
+    text = given or hub.env.get("MUARA_AS_OF")
+    if not text:
+        return None
+    name = "--as-of" if given else "MUARA_AS_OF"
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{name} {text!r} is not an instant. Write it as 2026-07-01T00:00:00Z.") from None
+    if instant.tzinfo is None:
+        raise ConfigError(f"{name} {text!r} has no time zone. Add Z for UTC, or an offset such as +07:00.")
+    return instant.astimezone(UTC)
+
+
+@contextmanager
+def secrets_hidden() -> Iterator[None]:
+    """Whatever leaves this block as an exception carries no secret that this process knows."""
+    try:
+        yield
+    except BaseException as error:
+        redactor.scrub(error)
+        raise

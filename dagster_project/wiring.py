@@ -1,0 +1,139 @@
+"""From a project's YAML to Dagster definitions: assets, jobs, schedules, automation. Reads no secret and calls nobody."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets import sync as sync_assets
+from assets import warehouse as warehouse_assets
+from assets.keys import SourceFacts, streams_of
+from connectors.sdk import registry
+from connectors.sdk.clock import SystemClock
+from connectors.sdk.connector import Connector
+from connectors.sdk.errors import ConfigError
+from dagster_project import operations
+from dagster_project.operations import Hub
+from dagster_project.project import SourceSpec, read_project
+
+
+def hub_at(root: Path) -> Hub:
+    """The hub of a project folder with the real environment and clock: called inside steps, never kept."""
+    return Hub(root, os.environ, SystemClock())
+
+
+def source_definitions(root: Path, spec: SourceSpec) -> dg.Definitions:
+    """Assets, job and schedule of one source. Raises ConfigError where its config has the wrong shape.
+
+    A connector that cannot be loaded does not take the other sources down: its assets are there, and its sync fails with the reason.
+    """
+    connector = _loaded(spec)
+    if connector is not None:
+        operations.check_config(spec)
+    assets = sync_assets.source_assets(
+        source=spec.source,
+        connector_name=spec.connector,
+        connector=connector,
+        translation=spec.translation,
+        run=lambda request: _run_sync(root, spec.source, request),
+    )
+    job = dg.define_asset_job(
+        f"sync_{spec.source}",
+        selection=dg.AssetSelection.assets(*assets.keys),
+        description=f"Sync {spec.source}. Run config of its step: full, accept_deletes.",
+        tags={"muara/source": spec.source},
+    )
+    schedules = []
+    if spec.schedule:
+        schedules.append(
+            dg.ScheduleDefinition(
+                name=f"sync_{spec.source}_schedule",
+                job=job,
+                cron_schedule=spec.schedule,
+                default_status=dg.DefaultScheduleStatus.RUNNING,
+                description=f"As written in {spec.where}.",
+            )
+        )
+    return dg.Definitions(assets=[assets], jobs=[job], schedules=schedules)
+
+
+def warehouse_definitions(root: Path) -> dg.Definitions:
+    """The warehouse's assets with their checks, the job that rebuilds it, and the sensor that does so after syncs."""
+    from warehouse.build import all_models  # noqa: PLC0415 - brings duckdb
+    from warehouse.ops import CHECKS  # noqa: PLC0415
+
+    project = read_project(root)
+    hub_at(root).warehouse_settings()
+    assets = warehouse_assets.warehouse_assets(
+        all_models(),
+        CHECKS,
+        [_facts(spec) for spec in project.sources],
+        warehouse_assets.Builder(
+            build=lambda as_of, told: operations.build(hub_at(root), as_of=as_of, on_progress=told),
+            catalogue=lambda: operations.published_catalogue(hub_at(root)),
+        ),
+    )
+    selection = dg.AssetSelection.assets(*assets.keys)
+    rebuild = dg.define_asset_job(
+        "rebuild",
+        selection=selection,
+        description="Build, check and publish the warehouse from what is landed.",
+        executor_def=dg.in_process_executor,
+    )
+    sensor = dg.AutomationConditionSensorDefinition(
+        "rebuild_after_syncs",
+        target=selection,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=30,
+        description="Asks for a build when a source has news, one build at a time.",
+    )
+    return dg.Definitions(assets=[assets], jobs=[rebuild], sensors=[sensor])
+
+
+def common_definitions(root: Path) -> dg.Definitions:
+    """What belongs to the project as a whole: the job that syncs every source, side by side."""
+    project = read_project(root)
+    keys = [key for spec in project.sources for key in _asset_keys(spec)]
+    if not keys:
+        return dg.Definitions()
+    job = dg.define_asset_job(
+        "sync_all",
+        selection=dg.AssetSelection.assets(*keys),
+        description="Sync every source; one that fails does not stop the others.",
+    )
+    return dg.Definitions(jobs=[job])
+
+
+def _asset_keys(spec: SourceSpec) -> Sequence[dg.AssetKey]:
+    from assets.keys import sync_key  # noqa: PLC0415
+
+    return [sync_key(spec.source, stream, spec.translation) for stream in _facts(spec).streams]
+
+
+def _facts(spec: SourceSpec) -> SourceFacts:
+    return SourceFacts(source=spec.source, streams=streams_of(_loaded(spec)), translation=spec.translation)
+
+
+def _loaded(spec: SourceSpec) -> type[Connector] | None:
+    """The connector, or None when this environment cannot load it. An unknown name is a mistake in the YAML and raises."""
+    if spec.connector not in registry.names():
+        operations.connector_class(spec)
+    try:
+        return registry.load(spec.connector)
+    except ConfigError:
+        return None
+
+
+def _run_sync(root: Path, source: str, request: sync_assets.SyncRequest) -> Any:
+    hub = hub_at(root)
+    return operations.sync_source(
+        hub,
+        hub.project.source(source),
+        full=request.full,
+        accept_deletes=request.accept_deletes,
+        on_progress=request.on_progress,
+    )
