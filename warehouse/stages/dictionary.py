@@ -113,7 +113,7 @@ def _rules(data: Mapping[str, Any]) -> tuple[Rule, ...]:
         rules.append(Rule(frozenset({stage}), ((stage, 0.95),)))
     for section in ("concepts", "rules"):
         for concepts, stages in data[section].items():
-            if stages:
+            if stages or section == "rules":  # an empty rule silences the rules it contains
                 weighed = [(stage, float(weight)) for stage, weight in stages.items()]
                 ordered = tuple(sorted(weighed, key=lambda item: (-item[1], item[0])))
                 rules.append(Rule(frozenset(concepts.split("+")), ordered))
