@@ -4,7 +4,7 @@ The multi-asset cannot be subset: a deal's history must never fall behind the de
 plain success: its rows are there, and its check fails as a warning that says why.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Dagster reads the config class from the live annotation.
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple

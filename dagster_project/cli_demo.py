@@ -1,0 +1,48 @@
+"""`muara demo` and `muara report`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dagster_project import headlines
+from dagster_project.cli import OK, Context, Result
+from dagster_project.cli_sync import hub_of
+
+
+def demo(args: argparse.Namespace, context: Context) -> Result:
+    """Run the sample project through Dagster and print its headline tables."""
+    from dagster_project.demo import prepare, run  # noqa: PLC0415 - brings Dagster
+
+    folder = prepare((context.cwd / args.dir).resolve(), keep=args.keep)
+
+    def say(text: str) -> None:
+        if not args.json:
+            print(text, file=context.stderr, flush=True)
+
+    run(folder, say=say)
+    published = folder / ".muara" / "muara.duckdb"
+    found = headlines.read(published)
+    text = f"\n{headlines.text(found)}\n\n{_where_next(published, folder, context.cwd)}"
+    return Result(OK, {"published": published, **found._asdict(), "queries": dict(headlines.QUERIES)}, text)
+
+
+def report(args: argparse.Namespace, context: Context) -> Result:
+    """The headline tables of the project's published file."""
+    published = hub_of(args, context).home.published
+    found = headlines.read(published)
+    return Result(OK, {"published": published, **found._asdict()}, f"{headlines.text(found)}\n\nFrom {published}")
+
+
+def _where_next(published: Path, folder: Path, cwd: Path) -> str:
+    def near(path: Path) -> str:
+        return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+    queries = "\n\n".join(f"-- {question}\n{sql};" for question, sql in headlines.QUERIES.items())
+    return (
+        f"Published: {near(published)}\n"
+        "Open it with anything that opens DuckDB, for example `duckdb -readonly` or Python's duckdb module, and try:\n\n"
+        f"{queries}\n\n"
+        f"One deal with all its evidence:   muara show US-001 --project {near(folder)}\n"
+        "The same project in Dagster's UI: make ui"
+    )

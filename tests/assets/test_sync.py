@@ -1,0 +1,197 @@
+"""What Dagster is told about a sync: everything a person needs, and never more success than there was."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from assets.keys import streams_of
+from assets.sync import COMPLETE_CHECK, SyncRequest, source_assets
+from assets.translation import Translation
+from connectors.sdk.connector import Capabilities, Connector, stream
+from connectors.sdk.errors import ConfigError, QuotaError, TransientError
+from connectors.sdk.records import Deal
+from warehouse.landing.reports import Notice, RowCounts, SyncReport
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Acme(Connector):
+    name = "acme"
+    capabilities = Capabilities(owners=False, companies=False, notes={"owners": "has none", "companies": "has none"})
+
+    @stream(Deal, cursor="updated_at")
+    def deals(self, sync):
+        """Deals by their last change."""
+
+
+def report(status="complete", **more) -> SyncReport:
+    return SyncReport(
+        sync_id="20260101T000000Z",
+        source_key="acme_eu",
+        connector="acme",
+        status=status,
+        started_at=START,
+        ended_at=START + timedelta(seconds=90),
+        rows={"deals": RowCounts(read=10, new=3, changed=2, deleted=1, rejected=1)},
+        calls={"deals.list": 4, "stages.list": 1},
+        quota_left=1000,
+        cursors_before={"deals": {"at": "2025-12-31"}},
+        cursors_after={"deals": {"at": "2026-01-01"}},
+        **more,
+    )
+
+
+NO_TRANSLATION = Translation()
+
+
+def assets(run, translation=NO_TRANSLATION) -> dg.AssetsDefinition:
+    return source_assets(source="acme_eu", connector_name="acme", connector=Acme, translation=translation, run=run)
+
+
+def materialize(run, **config):
+    run_config = {"ops": {"sync_acme_eu_step": {"config": config}}} if config else None
+    return dg.materialize([assets(run)], raise_on_error=False, run_config=run_config)
+
+
+def metadata_of(result, name: str) -> dict:
+    event = next(e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(["acme_eu", name]))
+    return {key: value.value for key, value in event.materialization.metadata.items()}
+
+
+def check_of(result) -> dg.AssetCheckEvaluation:
+    return next(e for e in result.get_asset_check_evaluations() if e.check_name == COMPLETE_CHECK)
+
+
+def failure_of(result):
+    return next(event for event in result.all_events if event.is_step_failure).step_failure_data
+
+
+def test_streams_declared_impossible_are_no_assets():
+    assert streams_of(Acme) == ("pipelines", "stages", "deals", "stage_changes", "field_changes")
+    assert {key.path[1] for key in assets(lambda request: report()).keys} == set(streams_of(Acme))
+
+
+def test_each_materialisation_shows_rows_calls_quota_cursor_and_duration():
+    """A34."""
+    shown = metadata_of(materialize(lambda request: report()), "deals")
+    expected = {
+        "rows_read": 10,
+        "rows_new": 3,
+        "rows_changed": 2,
+        "rows_deleted": 1,
+        "rows_rejected": 1,
+        "calls": 5,
+        "quota_left": 1000,
+        "cursor_before": {"at": "2025-12-31"},
+        "cursor_after": {"at": "2026-01-01"},
+        "status": "complete",
+        "duration_seconds": 90.0,
+    }
+    assert {key: shown[key] for key in expected} == expected
+    assert "deal_id" in {column.name for column in shown["dagster/column_schema"].columns}
+
+
+def test_a_complete_sync_passes_its_check():
+    result = materialize(lambda request: report())
+    assert result.success
+    assert check_of(result).passed
+
+
+@pytest.mark.parametrize("status", ["partial", "suspicious"])
+def test_a_partial_or_suspicious_sync_is_never_plain_success(status):
+    """A14: rows are there, the check fails as a warning and says why."""
+    result = materialize(lambda request: report(status, reasons=["the daily budget of 5 calls is used up"]))
+    found = check_of(result)
+    assert not found.passed
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert "daily budget" in found.description
+    assert metadata_of(result, "deals")["status"] == status
+
+
+def test_a_failed_sync_fails_its_step_with_the_reason():
+    result = materialize(lambda request: report("failed", reasons=["token refused"]))
+    assert not result.success
+    assert "token refused" in failure_of(result).user_failure_data.description
+
+
+def test_a_setting_that_is_wrong_is_not_retried():
+    """A20: errors that retrying cannot cure are not retried."""
+    tries = []
+
+    def run(request):
+        tries.append(1)
+        raise ConfigError("acme: access_token is not set")
+
+    result = materialize(run)
+    assert len(tries) == 1
+    assert failure_of(result).user_failure_data.description == "acme: access_token is not set"
+
+
+def test_a_passing_failure_is_tried_again_after_the_vendors_waiting_time():
+    tries = []
+
+    def run(request):
+        tries.append(1)
+        if len(tries) == 1:
+            raise TransientError("acme: 503", retry_after_s=0)
+        return report()
+
+    assert materialize(run).success
+    assert len(tries) == 2
+
+
+def test_a_long_wait_is_left_to_the_next_sync():
+    def run(request):
+        raise TransientError("acme: 503.", retry_after_s=7200)
+
+    assert "asks to wait 7,200 s" in failure_of(materialize(run)).user_failure_data.description
+
+
+def test_a_used_up_quota_says_when_it_returns():
+    def run(request):
+        raise QuotaError("acme: no calls left.", resumes_at=datetime(2026, 1, 2, tzinfo=UTC))
+
+    assert "2026-01-02 00:00 UTC" in failure_of(materialize(run)).user_failure_data.description
+
+
+def test_run_config_asks_for_a_full_read():
+    asked: list[SyncRequest] = []
+
+    def run(request):
+        asked.append(request)
+        return report()
+
+    materialize(run, full=True, accept_deletes=True)
+    assert (asked[0].full, asked[0].accept_deletes) == (True, True)
+
+
+def test_warnings_are_shown():
+    result = materialize(lambda request: report(warnings=[Notice("history_cap", "history goes back to 2025 only")]))
+    assert "2025 only" in metadata_of(result, "deals")["warnings"]
+
+
+def test_translation_renames_what_dagster_shows():
+    chosen = Translation(
+        key_prefix=("crm", "emea"), group="sales", owners=("team:revops",), tags={"tier": "1"}, kinds=("oauth",)
+    )
+    found = assets(lambda request: report(), chosen)
+    spec = next(spec for spec in found.specs if spec.key.path[-1] == "deals")
+    assert spec.key.path == ["crm", "emea", "deals"]
+    assert spec.group_name == "sales"
+    assert list(spec.owners) == ["team:revops"]
+    assert spec.tags["tier"] == "1"
+    assert {"acme", "parquet", "oauth"} <= spec.kinds
+
+
+def test_descriptions_are_the_connectors_own_words():
+    spec = next(spec for spec in assets(lambda request: report()).specs if spec.key.path[-1] == "deals")
+    assert "Deals by their last change." in spec.description
+    assert "Cursor: updated_at." in spec.description
+
+
+def test_a_source_cannot_be_synced_in_part():
+    """History must never fall behind its deals."""
+    found = assets(lambda request: report())
+    assert not found.can_subset
+    assert found.op.pool == "api_acme_eu"
