@@ -475,7 +475,7 @@ class World:
             loser, survivor = self.deals[loser_id], self.deals[survivor_id]
             loser.merged_into = survivor_id
             self.edit(loser_id, at=at, presence=MERGED)
-            taken = {}
+            taken: dict[str, Any] = {}
             if survivor.amount is None and loser.amount is not None:
                 taken["amount"] = loser.amount
             if survivor.company_id is None and loser.company_id is not None:

@@ -425,7 +425,8 @@ class _Lives:
         )
 
     def custom(self) -> dict[str, Any]:
-        rng, values = self.rng, {}
+        rng = self.rng
+        values: dict[str, Any] = {}
         if rng.random() < 0.6:
             values["region"] = rng.choice(_FIELDS[0].options)
         if rng.random() < 0.3:

@@ -84,6 +84,7 @@ def test_soap_login_is_gone_from_version_65_on(org, session):
     assert caught.value.code == "UNSUPPORTED_API_VERSION"
 
 
+@pytest.mark.filterwarnings("ignore:(?s).*connected app policy")
 def test_jwt_bearer_is_checked_against_the_public_key():
     private, public = pem_pair()
     other, _ = pem_pair()

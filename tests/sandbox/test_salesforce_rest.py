@@ -3,9 +3,12 @@
 import datetime as dt
 import json
 import re
+import subprocess
+import sys
 from decimal import Decimal
 
 import pytest
+import requests
 from simple_salesforce.exceptions import SalesforceMalformedRequest, SalesforceRefusedRequest
 
 from connectors.sandbox.salesforce import serve
@@ -231,6 +234,16 @@ def test_counts_and_groups(raw, world):
     assert newest == max(r["SystemModstamp"] for r in raw.rows("SELECT SystemModstamp FROM Opportunity"))
 
 
+def test_groups_sort_by_value_not_by_text(raw):
+    month = "CALENDAR_MONTH(CreatedDate)"
+    groups = raw.query(f"SELECT {month} m, COUNT(Id) n FROM Opportunity GROUP BY {month} ORDER BY {month}").json()[
+        "records"
+    ]
+    months = [g["m"] for g in groups]
+    assert months == sorted(months)
+    assert {9, 10, 11} <= set(months)
+
+
 def test_a_semi_join_takes_ids_from_another_object(raw, world):
     soql = "SELECT Id, OpportunityId FROM OpportunityHistory WHERE OpportunityId IN (SELECT Id FROM Opportunity WHERE IsWon = true)"
     won = {make_id("Opportunity", d.id) for d in world.live() if world.stages[d.stage_id].outcome == "won"}
@@ -407,17 +420,21 @@ def history(raw, world, case, kind="query"):
     )
 
 
-def test_collapsed_history_is_the_true_path_of_every_deal(raw, world):
-    rows = raw.rows("SELECT OpportunityId, StageName FROM OpportunityHistory ORDER BY OpportunityId, CreatedDate, Id")
+def test_collapsed_history_is_the_true_path_of_every_deal(raw, org, world):
+    soql = (
+        "SELECT OpportunityId, StageName, CreatedDate FROM OpportunityHistory ORDER BY OpportunityId, CreatedDate, Id"
+    )
+    rows = raw.rows(soql)
     found = {}
     for row in rows:
         path = found.setdefault(row["OpportunityId"], [])
-        if not path or path[-1] != row["StageName"]:
-            path.append(row["StageName"])
+        if not path or path[-1][1] != row["StageName"]:
+            path.append((row["CreatedDate"], row["StageName"]))
     for deal in world.live():
-        names = [world.stages[v.stage_id].name for v in world.stage_path(deal.id)]
-        collapsed = [n for i, n in enumerate(names) if i == 0 or names[i - 1] != n]
-        assert found[make_id("Opportunity", deal.id)] == collapsed
+        assert found[org.record_id("Opportunity", deal.id)] == [
+            (when.strftime("%Y-%m-%dT%H:%M:%S.000+0000"), name) for when, name in org.stage_path(deal.id)
+        ]
+    assert any(len(path) > 4 for path in found.values())
 
 
 def test_history_has_rows_for_amount_and_close_date_and_none_for_owner_or_process(raw, world):
@@ -832,3 +849,23 @@ def test_login_is_not_counted_by_salesforce_but_seen_in_the_log(org, session):
     login(org, session)
     assert org.calls == {"token": 1}
     assert org.api_usage == 18
+
+
+def test_it_runs_in_a_process_of_its_own():
+    command = [
+        sys.executable,
+        "-m",
+        "connectors.sandbox.salesforce",
+        "--deals",
+        "40",
+        "--options",
+        '{"record_types": 0}',
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        ready = json.loads(process.stdout.readline())
+        assert len(requests.get(ready["url"] + "/services/data/", timeout=10).json()) > 30
+        news = requests.post(ready["url"] + "/_sandbox/advance", json={"days": 1, "changes": 7}, timeout=10).json()
+        assert sum(map(len, news.values())) == 7
+        assert requests.get(ready["url"] + "/_sandbox/calls", timeout=10).json()["total"] == 1
+        process.stdin.close()
+        assert process.wait(timeout=10) == 0

@@ -10,13 +10,14 @@ It imports nothing of the product, on purpose: a fake that shares code with its 
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.salesforce.auth import Credentials
 from connectors.sandbox.salesforce.org import Org
 from connectors.sandbox.server import Server
-from connectors.sandbox.world import World
+from connectors.sandbox.world import World, to_datetime
 
 __all__ = ["Credentials", "Org", "SalesforceServer", "serve"]
 
@@ -50,6 +51,22 @@ class SalesforceServer(Server):
     def api_usage(self) -> int:
         """API calls as Salesforce counts them, in the last 24 hours of the world's time (18 were others')."""
         return self.org.api_usage
+
+    def record_id(self, kind: str, number: int) -> str:
+        """The 18-character id of a record: kind Opportunity, Account, User, … and the world's own number (users: plus 1)."""
+        return self.org.tables.id(kind, number)
+
+    def stage_path(self, deal_id: int) -> list[tuple[dt.datetime, str]]:
+        """The truth as Salesforce can tell it: (UTC instant in whole seconds, StageName) of each change of the name.
+
+        Two changes within a second stay two. A move into another sales process under the same stage name leaves no trace.
+        """
+        path: list[tuple[dt.datetime, str]] = []
+        for visit in self.world.stage_path(deal_id):
+            name = self.world.stages[visit.stage_id].name
+            if not path or path[-1][1] != name:
+                path.append((to_datetime(visit.at_ms // 1000 * 1000), name))
+        return path
 
     def expire_sessions(self) -> None:
         """Every access token is dead from now on."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from connectors.sandbox.salesforce.ids import make_id, to_18
 from connectors.sandbox.salesforce.jobs import DELIMITERS, DONE, ENDINGS, Job, check, locator, row_of
 from connectors.sandbox.salesforce.query import Answer
 from connectors.sandbox.salesforce.render import csv_rows, to_json
+from connectors.sandbox.salesforce.routes import Answers, Parts, json_body, pretty
 from connectors.sandbox.salesforce.soql import SoqlError, parse
 from connectors.sandbox.salesforce.tables import stamp
 from connectors.sandbox.server import Request, Response
@@ -52,7 +51,7 @@ class Bulk:
         """The next jobs on an object (any, if empty) end as Failed."""
         self._failures.append(JobFailure(entity, message, times))
 
-    def answers(self) -> dict[str, Callable[[dict[str, str], Request], Response]]:
+    def answers(self) -> Answers:
         """Endpoint name to its function."""
         return {
             "job_create": self._create,
@@ -64,13 +63,10 @@ class Bulk:
             "job_pages": self._pages,
         }
 
-    def _create(self, parts: dict[str, str], request: Request) -> Response:
+    def _create(self, parts: Parts, request: Request) -> Response:
         if not self.enabled:
             raise RestError(403, "FUNCTIONALITY_NOT_ENABLED", "Bulk API is not enabled for this user")
-        try:
-            wish = json.loads(request.body)
-        except ValueError:
-            raise RestError(400, "JSON_PARSER_ERROR", "The HTTP entity body must be JSON") from None
+        wish = json_body(request)
         operation = wish.get("operation")
         if operation not in ("query", "queryAll"):
             raise RestError(400, "INVALIDJOB", "Unsupported operation for a query job")
@@ -119,39 +115,39 @@ class Bulk:
                 return entity, answer, failure.message
         return entity, answer, ""
 
-    def _job(self, parts: dict[str, str]) -> Job:
+    def _job(self, parts: Parts) -> Job:
         job = self.jobs.get(to_18(parts["id"]) or "")
         if job is None:
             raise RestError(404, "NOT_FOUND", "The requested resource does not exist")
         return job
 
-    def _list(self, parts: dict[str, str], request: Request) -> Response:
+    def _list(self, parts: Parts, request: Request) -> Response:
         found = [job.info(full=False) | {"jobType": "V2Query"} for job in self.jobs.values()]
         return _json(request, {"done": True, "records": found, "nextRecordsUrl": None})
 
-    def _status(self, parts: dict[str, str], request: Request) -> Response:
+    def _status(self, parts: Parts, request: Request) -> Response:
         job = self._job(parts)
         with self._lock:
             job.poll()
         return _json(request, job.info(full=True))
 
-    def _abort(self, parts: dict[str, str], request: Request) -> Response:
+    def _abort(self, parts: Parts, request: Request) -> Response:
         job = self._job(parts)
-        if json.loads(request.body or b"{}").get("state") != "Aborted":
+        if json_body(request).get("state") != "Aborted":
             raise RestError(400, "INVALIDJOB", "A query job can only be set to Aborted")
         if job.state in DONE:
             raise RestError(400, "INVALIDJOBSTATE", f"Aborting already {job.state} Job not allowed")
         job.state = "Aborted"
         return _json(request, job.info(full=False))
 
-    def _delete(self, parts: dict[str, str], request: Request) -> Response:
+    def _delete(self, parts: Parts, request: Request) -> Response:
         job = self._job(parts)
         if job.state not in DONE:
             raise RestError(400, "INVALIDJOBSTATE", "Only finished jobs can be deleted")
         del self.jobs[job.id]
         return Response(204)
 
-    def _finished(self, parts: dict[str, str]) -> tuple[Job, Answer]:
+    def _finished(self, parts: Parts) -> tuple[Job, Answer]:
         job = self._job(parts)
         if job.version != parts["version"]:
             raise RestError(409, "API_VERSION_MISMATCH", f"The job was created with API version {job.version}")
@@ -159,7 +155,7 @@ class Bulk:
             raise RestError(400, "INVALIDJOBSTATE", f"Results are not available: the job is {job.state}")
         return job, job.answer
 
-    def _results(self, parts: dict[str, str], request: Request) -> Response:
+    def _results(self, parts: Parts, request: Request) -> Response:
         job, answer = self._finished(parts)
         start = 0
         if request.first("locator") not in (None, "", "null"):
@@ -176,7 +172,7 @@ class Bulk:
             rows,
             delimiter=DELIMITERS[job.delimiter],
             ending=ENDINGS[job.ending],
-            labels=self.org._label,
+            labels=self.org.metadata.label,
         )
         job.downloads.append(start)
         headers = {
@@ -185,7 +181,7 @@ class Bulk:
         }
         return Response(200, body, "text/csv", headers)
 
-    def _pages(self, parts: dict[str, str], request: Request) -> Response:
+    def _pages(self, parts: Parts, request: Request) -> Response:
         job, answer = self._finished(parts)
         if float(parts["version"]) < RESULT_PAGES_SINCE:
             raise RestError(404, "NOT_FOUND", "The requested resource does not exist")
@@ -199,4 +195,4 @@ class Bulk:
 
 
 def _json(request: Request, value: Any) -> Response:
-    return Response(200, to_json(value, pretty=request.headers.get("x-prettyprint", "") in ("1", "true")))
+    return Response(200, to_json(value, pretty=pretty(request)))

@@ -1,69 +1,30 @@
-"""The fake org: routes a call, checks session and quota, answers REST. Bulk 2.0 is in `bulk`, logging in is in `auth`."""
+"""The fake org: admits calls (session, quota, version), answers queries; its other answers live next door."""
 
 from __future__ import annotations
 
-import datetime as dt
-import email.utils
 import re
 import threading
-import urllib.parse
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from connectors.sandbox.faults import Fault
 from connectors.sandbox.salesforce import schema
 from connectors.sandbox.salesforce.auth import Credentials, Sessions
 from connectors.sandbox.salesforce.bulk import Bulk
+from connectors.sandbox.salesforce.composite import Composite
 from connectors.sandbox.salesforce.errors import RestError, error_response
 from connectors.sandbox.salesforce.ids import make_id, to_18
+from connectors.sandbox.salesforce.metadata import Metadata
 from connectors.sandbox.salesforce.query import Answer, Engine
-from connectors.sandbox.salesforce.render import json_records, to_json
-from connectors.sandbox.salesforce.replication import changed_between, deleted_between
+from connectors.sandbox.salesforce.render import json_page, json_records, to_json
+from connectors.sandbox.salesforce.replication import Replication
+from connectors.sandbox.salesforce.routes import LATEST, OLDEST, Answers, Parts, base, pretty, route
 from connectors.sandbox.salesforce.soql import SoqlError, parse
 from connectors.sandbox.salesforce.tables import TableOptions, Tables
 from connectors.sandbox.server import Request, Response
 from connectors.sandbox.world import DAY_MS, World
 
-OLDEST, LATEST = 31, 66
-MASTER_RECORD_TYPE = "012000000000000AAA"
-_RELEASES = ("Spring", "Summer", "Winter")
-_V = r"/services/data/v(?P<version>\d+\.\d)"
-_ROUTES = [
-    (method, re.compile(pattern + "/?"), endpoint)
-    for method, pattern, endpoint in (
-        ("POST", r"/services/oauth2/token", "token"),
-        ("GET", r"/services/oauth2/userinfo", "userinfo"),
-        ("POST", r"/services/Soap/u/(?P<version>[\d.]+)(?:/\w*)?", "soap_login"),
-        ("GET", r"/services/data", "versions"),
-        ("GET", _V, "resources"),
-        ("GET", _V + r"/limits", "limits"),
-        ("GET", _V + r"/sobjects", "sobjects"),
-        ("GET", _V + r"/sobjects/(?P<name>\w+)", "sobject"),
-        ("GET", _V + r"/sobjects/(?P<name>\w+)/describe", "describe"),
-        ("GET", _V + r"/sobjects/(?P<name>\w+)/deleted", "deleted"),
-        ("GET", _V + r"/sobjects/(?P<name>\w+)/updated", "updated"),
-        ("GET", _V + r"/sobjects/(?P<name>\w+)/(?P<id>\w{15,18})", "record"),
-        ("GET", _V + r"/query", "query"),
-        ("GET", _V + r"/queryAll", "queryAll"),
-        ("GET", _V + r"/(?:query|queryAll)/(?P<locator>\w+-\d+)", "query_more"),
-        ("POST", _V + r"/composite", "composite"),
-        ("POST", _V + r"/composite/batch", "composite_batch"),
-        (
-            "GET",
-            _V + r"/ui-api/object-info/(?P<name>\w+)/picklist-values/(?P<record_type>\w+)/(?P<field>\w+)",
-            "picklist_values",
-        ),
-        ("POST", _V + r"/jobs/query", "job_create"),
-        ("GET", _V + r"/jobs/query", "jobs"),
-        ("GET", _V + r"/jobs/query/(?P<id>\w+)", "job_status"),
-        ("PATCH", _V + r"/jobs/query/(?P<id>\w+)", "job_abort"),
-        ("DELETE", _V + r"/jobs/query/(?P<id>\w+)", "job_delete"),
-        ("GET", _V + r"/jobs/query/(?P<id>\w+)/results", "job_results"),
-        ("GET", _V + r"/jobs/query/(?P<id>\w+)/resultPages", "job_pages"),
-    )
-]
 _FREE = {"token", "soap_login", "versions", "unknown", "too_long"}  # neither need a session nor count against the quota
 _NEUTRAL = {
     "amount": "Amount",
@@ -91,6 +52,7 @@ class Org:
 
     def __init__(self, world: World, credentials: Credentials, options: dict[str, Any]) -> None:
         self.world, self.credentials, self.user = world, credentials, "api"
+        self.metadata = Metadata(self)
         take = options.pop
         multi = take("multi_currency", None)
         self.table_options = TableOptions(
@@ -108,7 +70,7 @@ class Org:
             dated_rates=self.table_options.dated_rates,
             field_history=take("field_history", False),
             extra_fields=take("extra_fields", 0),
-            stages=self._stage_options,
+            stages=self.metadata.stage_options,
         )
         self.tables = Tables(world, self.objects, self.table_options)
         self.engine = Engine(self.tables, self.visible, shuffle=take("shuffle", None))
@@ -128,11 +90,21 @@ class Org:
         self.hidden_fields: set[tuple[str, str]] = set()
         self.subcalls: Counter[str] = Counter()  # what composite calls contained
         self._hidden_before: frozenset[tuple[str, str]] = frozenset()
-        self._schema_ms = self.tables.set_up_changed_ms
+        self.schema_ms = self.tables.set_up_changed_ms
         self._used: deque[tuple[int, int]] = deque()
         self._cursors: OrderedDict[str, _Cursor] = OrderedDict()
         self._cursor_number = 0
         self._lock = threading.Lock()
+        self._answers: Answers = {
+            "query": self._query,
+            "queryAll": self._query_all,
+            "query_more": self._query_more,
+            "record": self._record,
+            **self.metadata.answers(),
+            **Replication(self).answers(),
+            **Composite(self).answers(),
+            **self.bulk.answers(),
+        }
         if options:
             raise TypeError(f"salesforce sandbox: unknown options {sorted(options)}")
 
@@ -144,18 +116,11 @@ class Org:
 
     def endpoint(self, request: Request) -> str:
         """Name for counting: token, query, queryAll, query_more, composite, describe, job_create, …"""
-        return self._route(request)[0]
-
-    def _route(self, request: Request) -> tuple[str, dict[str, str]]:
-        for method, pattern, endpoint in _ROUTES:
-            match = pattern.fullmatch(request.path)
-            if match is not None and method == request.method:
-                return endpoint, match.groupdict()
-        return "unknown", {}
+        return route(request)[0]
 
     def handle(self, request: Request) -> Response:
         """The answer to one HTTP call."""
-        endpoint, parts = self._route(request)
+        endpoint, parts = route(request)
         if self.tick_per_call:
             self.world.tick(self.tick_per_call)
         try:
@@ -163,7 +128,7 @@ class Org:
                 self._admit(request)
             response = self.dispatch(endpoint, parts, request)
         except (RestError, SoqlError) as error:
-            response = error_response(error, pretty=_pretty(request))
+            response = error_response(error, pretty=pretty(request))
         if endpoint not in _FREE and response.status not in (401,):
             response.headers.setdefault("Sforce-Limit-Info", f"api-usage={self.api_usage}/{self.daily_limit}")
         return response
@@ -189,9 +154,10 @@ class Org:
             raise RestError(403, "API_DISABLED_FOR_ORG", "API is not enabled for this Organization or Partner")
         if self.api_usage >= self.daily_limit:
             raise RestError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
-        self._count(1)
+        self.count(1)
 
-    def _count(self, calls: int) -> None:
+    def count(self, calls: int) -> None:
+        """Book API calls at the world's time."""
         with self._lock:
             self._used.append((self.world.now_ms, calls))
 
@@ -218,10 +184,11 @@ class Org:
             hidden.add((_OBJECTS.get(kind, kind), name))
         if hidden != self._hidden_before:
             self._hidden_before = frozenset(hidden)
-            self._schema_ms = self.world.now_ms
-        self._schema_ms = max(self._schema_ms, self.tables.set_up_changed_ms)
+            self.schema_ms = self.world.now_ms
+        self.schema_ms = max(self.schema_ms, self.tables.set_up_changed_ms)
 
-    def _object(self, name: str) -> schema.SObject:
+    def object(self, name: str) -> schema.SObject:
+        """An object by its exact name, if the user may see it."""
         found = self.objects.get(name)
         if found is None or name in self.engine.hidden_objects:
             raise RestError(404, "NOT_FOUND", "The requested resource does not exist")
@@ -229,7 +196,7 @@ class Org:
 
     # --- dispatch --------------------------------------------------------------------------------------------------
 
-    def dispatch(self, endpoint: str, parts: dict[str, str], request: Request) -> Response:
+    def dispatch(self, endpoint: str, parts: Parts, request: Request) -> Response:
         """An admitted call to its answer (also for parts of composite calls)."""
         if endpoint == "token":
             return self.sessions.token(request, self.world.now_ms)
@@ -241,141 +208,9 @@ class Org:
                 raise RestError(410, "UNSUPPORTED_API_VERSION", "The requested API version is no longer supported")
             if float(version) > LATEST or not version.endswith(".0"):
                 raise RestError(404, "NOT_FOUND", "The requested resource does not exist")
-        answers: dict[str, Callable[[dict[str, str], Request], Response]] = {
-            "versions": self._versions,
-            "resources": self._resources,
-            "userinfo": self._userinfo,
-            "limits": self._limits,
-            "sobjects": self._sobjects,
-            "sobject": self._sobject,
-            "describe": self._describe,
-            "deleted": self._deleted,
-            "updated": self._updated,
-            "record": self._record,
-            "query": self._query,
-            "queryAll": self._query_all,
-            "query_more": self._query_more,
-            "composite": self._composite,
-            "composite_batch": self._composite_batch,
-            "picklist_values": self._picklist_values,
-            **self.bulk.answers(),
-        }
-        if endpoint not in answers:
+        if endpoint not in self._answers:
             raise RestError(404, "NOT_FOUND", "The requested resource does not exist")
-        return answers[endpoint](parts, request)
-
-    def _versions(self, parts: dict[str, str], request: Request) -> Response:
-        found = []
-        for number in range(OLDEST, LATEST + 1):
-            year, release = divmod(number - 66, 3)  # three releases a year; 66 is Spring '26
-            label = f"{_RELEASES[release]} '{26 + year + (release == 2):02d}"
-            found.append({"label": label, "url": f"/services/data/v{number}.0", "version": f"{number}.0"})
-        return Response(200, to_json(found, pretty=_pretty(request)))
-
-    def _resources(self, parts: dict[str, str], request: Request) -> Response:
-        base = _base(parts)
-        names = ("sobjects", "query", "queryAll", "limits", "composite", "jobs")
-        return Response(200, to_json({name: f"{base}/{name}" for name in names}, pretty=_pretty(request)))
-
-    def _userinfo(self, parts: dict[str, str], request: Request) -> Response:
-        found = {"user_id": self.sessions.user_id, "organization_id": self.sessions.org_id}
-        found |= {"preferred_username": self.credentials.username, "zoneinfo": "America/New_York"}
-        return Response(200, to_json(found, pretty=_pretty(request)))
-
-    def _limits(self, parts: dict[str, str], request: Request) -> Response:
-        jobs = self.bulk.job_limit
-        found = {
-            "DailyApiRequests": {"Max": self.daily_limit, "Remaining": max(0, self.daily_limit - self.api_usage)},
-            "DailyBulkV2QueryFileStorageMB": {"Max": 976562, "Remaining": 976562},
-            "DailyBulkV2QueryJobs": {"Max": jobs, "Remaining": max(0, jobs - len(self.bulk.jobs))},
-            "DataStorageMB": {"Max": 20480, "Remaining": 12000},
-        }
-        return Response(200, to_json(found, pretty=_pretty(request)))
-
-    # --- describe ----------------------------------------------------------------------------------------------------
-
-    def _sobjects(self, parts: dict[str, str], request: Request) -> Response:
-        seen = [o.describe_global(_base(parts)) for n, o in self.objects.items() if n not in self.engine.hidden_objects]
-        found = {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": seen}
-        return Response(200, to_json(found, pretty=_pretty(request)))
-
-    def _sobject(self, parts: dict[str, str], request: Request) -> Response:
-        found = {"objectDescribe": self._object(parts["name"]).describe_global(_base(parts)), "recentItems": []}
-        return Response(200, to_json(found, pretty=_pretty(request)))
-
-    def _describe(self, parts: dict[str, str], request: Request) -> Response:
-        entity = self._object(parts["name"])
-        with self.world.lock:
-            self.refresh()
-            since = request.headers.get("if-modified-since")
-            if since and email.utils.parsedate_to_datetime(since).timestamp() * 1000 >= self._schema_ms // 1000 * 1000:
-                return Response(304)
-            found = entity.describe_global(_base(parts))
-            found["fields"] = [f.describe() for f in entity.fields.values() if self.visible(entity.name, f.name)]
-            found["recordTypeInfos"] = self._record_type_infos(entity.name, _base(parts))
-            found["childRelationships"] = []
-            modified = email.utils.formatdate(self._schema_ms // 1000, usegmt=True)
-        return Response(200, to_json(found, pretty=_pretty(request)), headers={"Last-Modified": modified})
-
-    def _record_type_infos(self, name: str, base: str) -> list[dict[str, Any]]:
-        found = []
-        types = self.tables.record_types() if name == "Opportunity" else []
-        for cells in [*types, {"Id": MASTER_RECORD_TYPE, "Name": "Master", "DeveloperName": "Master"}]:
-            master = cells["Id"] == MASTER_RECORD_TYPE
-            url = f"{base}/sobjects/{name}/describe/layouts/{cells['Id']}"
-            found.append(
-                {
-                    "active": master or cells["IsActive"] == "true",
-                    "available": True,
-                    "defaultRecordTypeMapping": master and not types,
-                    "developerName": cells["DeveloperName"],
-                    "master": master,
-                    "name": cells["Name"],
-                    "recordTypeId": cells["Id"],
-                    "urls": {"layout": url},
-                }
-            )
-        return found
-
-    def _stage_options(self) -> list[dict[str, Any]]:
-        return [schema.option(s.label, s.name, active=s.active) for s in self.tables.org_stages()]
-
-    def _label(self, value: str) -> str:
-        return next((s.label for s in self.tables.org_stages() if s.name == value), value)
-
-    def _picklist_values(self, parts: dict[str, str], request: Request) -> Response:
-        entity = self._object(parts["name"])
-        wanted = to_18(parts["record_type"])
-        with self.world.lock:
-            self.refresh()
-            types = {cells["Id"]: cells["_pipeline"] for cells in self.tables.record_types()}
-            if (
-                entity.name != "Opportunity"
-                or parts["field"] != "StageName"
-                or wanted not in {*types, MASTER_RECORD_TYPE}
-            ):
-                raise RestError(404, "NOT_FOUND", "The requested resource does not exist")
-            if wanted in types:
-                stages = self.world.pipeline_stages(types[wanted])
-            else:
-                stages = self.tables.org_stages()
-            values = [
-                {
-                    "attributes": {
-                        "closed": stage.outcome != "open",
-                        "defaultProbability": float(stage.probability),
-                        "picklistAtributesValueType": "OpportunityStage",
-                        "won": stage.outcome == "won",
-                    },
-                    "label": stage.label,
-                    "validFor": [],
-                    "value": stage.name,
-                }
-                for stage in stages
-                if stage.active
-            ]
-        found = {"controllerValues": {}, "defaultValue": None, "url": request.target, "values": values}
-        return Response(200, to_json(found, pretty=_pretty(request)))
+        return self._answers[endpoint](parts, request)
 
     # --- queries -----------------------------------------------------------------------------------------------------
 
@@ -389,20 +224,20 @@ class Org:
             raise RestError(400, "QUERY_TIMEOUT", "Your query request was running for too long.")
         return found
 
-    def _query(self, parts: dict[str, str], request: Request, kind: str = "query") -> Response:
+    def _query(self, parts: Parts, request: Request, kind: str = "query") -> Response:
         soql = request.first("q")
         if not soql:
             raise RestError(400, "MALFORMED_QUERY", "A query string has to be specified")
         found = self.answer(soql, everything=kind == "queryAll")
         if found.records is not None:
             body = {"totalSize": found.size, "done": True, "records": found.records}
-            return Response(200, to_json(body, pretty=_pretty(request)))
+            return Response(200, to_json(body, pretty=pretty(request)))
         return self._page(_Cursor(found, kind, self.world.now_ms), None, 0, parts, request)
 
-    def _query_all(self, parts: dict[str, str], request: Request) -> Response:
+    def _query_all(self, parts: Parts, request: Request) -> Response:
         return self._query(parts, request, "queryAll")
 
-    def _query_more(self, parts: dict[str, str], request: Request) -> Response:
+    def _query_more(self, parts: Parts, request: Request) -> Response:
         key, _, start = parts["locator"].partition("-")
         with self._lock:
             cursor = self._cursors.get(key)
@@ -411,32 +246,28 @@ class Org:
             raise RestError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
         return self._page(cursor, key, int(start), parts, request)
 
-    def _page(self, cursor: _Cursor, key: str | None, start: int, parts: dict[str, str], request: Request) -> Response:
+    def _page(self, cursor: _Cursor, key: str | None, start: int, parts: Parts, request: Request) -> Response:
         wish = re.search(r"batchSize\s*=\s*(\d+)", request.headers.get("sforce-query-options", ""))
         size = min(max(int(wish[1]), 200), 2000) if wish else 2000
         if self.page_cap is not None:
             size = min(size, self.page_cap)
-        rows, total, base, pretty = cursor.answer.rows, cursor.answer.size, _base(parts), _pretty(request)
-        end = start + size
+        found, end = cursor.answer, start + size
         records = json_records(
-            cursor.answer.entity, cursor.answer.columns, rows[start:end], base=base, pretty=pretty, labels=self._label
+            found.entity,
+            found.columns,
+            found.rows[start:end],
+            path=base(parts),
+            pretty=pretty(request),
+            labels=self.metadata.label,
         )
-        done = end >= total
-        further = ""
-        if not done:
-            key = key or self._remember(cursor)
-            path = f"{base}/{cursor.kind}/{key}-{end}"
-            further = f'\n  "nextRecordsUrl" : "{path}",' if pretty else f'"nextRecordsUrl":"{path}",'
+        further = None
+        if end < found.size:
+            further = f"{base(parts)}/{cursor.kind}/{key or self._remember(cursor)}-{end}"
         elif key is not None:
             with self._lock:
-                self._cursors.move_to_end(key, last=False)  # finished ones go first
-        if pretty:
-            head = f'{{\n  "totalSize" : {total},\n  "done" : {str(done).lower()},{further}\n  "records" : [ '
-            text = head + ", ".join(records) + " ]\n}"
-        else:
-            head = f'{{"totalSize":{total},"done":{str(done).lower()},{further}"records":['
-            text = head + ",".join(records) + "]}"
-        return Response(200, text.encode())
+                if key in self._cursors:
+                    self._cursors.move_to_end(key, last=False)  # finished ones make room first
+        return Response(200, json_page(records, found.size, further, pretty=pretty(request)))
 
     def _remember(self, cursor: _Cursor) -> str:
         with self._lock:
@@ -452,135 +283,20 @@ class Org:
         with self._lock:
             self._cursors.clear()
 
-    def _record(self, parts: dict[str, str], request: Request) -> Response:
-        entity = self._object(parts["name"])
+    def _record(self, parts: Parts, request: Request) -> Response:
+        entity = self.object(parts["name"])
         names = (request.first("fields") or "").split(",") if request.first("fields") else None
         chosen = names or [n for n in entity.fields if self.visible(entity.name, n)]
         key = to_18(parts["id"]) or ""
         found = self.answer(f"SELECT {','.join(chosen)} FROM {entity.name} WHERE Id = '{key}'", everything=False)
         if not found.rows:
             raise RestError(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible")
-        pretty = _pretty(request)
-        texts = json_records(entity, found.columns, found.rows, base=_base(parts), pretty=pretty, labels=self._label)
-        return Response(200, texts[0].encode())
-
-    # --- replication ---------------------------------------------------------------------------------------------------
-
-    def _window(self, request: Request, days: int) -> tuple[str, str]:
-        edges = []
-        for name in ("start", "end"):
-            try:
-                edge = dt.datetime.fromisoformat((request.first(name) or "").replace(" ", "+"))
-            except ValueError:
-                raise RestError(400, "MALFORMED_QUERY", f"bad {name} date") from None
-            edges.append(edge.astimezone(dt.UTC).replace(second=0, microsecond=0))
-        start, end = edges
-        if end - start < dt.timedelta(minutes=1):
-            raise RestError(400, "INVALID_REPLICATION_DATE", "endDate before or equal to startDate")
-        if start < self.world.now - dt.timedelta(days=days):
-            raise RestError(400, "INVALID_REPLICATION_DATE", "startDate before org replication enabled date")
-        return start.strftime("%Y-%m-%dT%H:%M:%S"), end.strftime("%Y-%m-%dT%H:%M:%S")
-
-    def _covered(self) -> str:
-        return self.world.now.replace(second=0, microsecond=0).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
-
-    def _deleted(self, parts: dict[str, str], request: Request) -> Response:
-        entity = self._object(parts["name"])
-        start, end = self._window(request, 15)
-        with self.world.lock:
-            self.refresh()
-            gone = deleted_between(self.tables, entity, start, end)
-        records = [{"id": key, "deletedDate": when + ".000+0000"} for key, when in gone]
-        found = {
-            "deletedRecords": records,
-            "earliestDateAvailable": self._earliest(),
-            "latestDateCovered": self._covered(),
-        }
-        return Response(200, to_json(found, pretty=_pretty(request)))
-
-    def _earliest(self) -> str:
-        return (self.world.now - dt.timedelta(days=15)).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
-
-    def _updated(self, parts: dict[str, str], request: Request) -> Response:
-        entity = self._object(parts["name"])
-        start, end = self._window(request, 30)
-        with self.world.lock:
-            self.refresh()
-            rows = self.engine.rows(entity, everything=False, hidden=self.tables.hidden_ids(self.user))
-        found = {"ids": changed_between(entity, rows, start, end), "latestDateCovered": self._covered()}
-        return Response(200, to_json(found, pretty=_pretty(request)))
-
-    # --- several in one ------------------------------------------------------------------------------------------------
-
-    def _composite(self, parts: dict[str, str], request: Request) -> Response:
-        body = _json_body(request)
-        asked = body.get("compositeRequest") or []
-        queries = [a for a in asked if re.search(r"/query(All)?[/?]", str(a.get("url")))]
-        if len(asked) > 25:
-            raise RestError(400, "LIMIT_EXCEEDED", "The maximum number of subrequests in a composite request is 25")
-        if len(queries) > 5:
-            raise RestError(
-                400, "LIMIT_EXCEEDED", "A composite request may hold 5 queries or sObject collections at most"
-            )
-        texts, failed = [], False
-        for one in asked:
-            headers = {k.lower(): v for k, v in (one.get("httpHeaders") or {}).items()}
-            answer = self._part(one.get("method", "GET"), str(one.get("url")), headers, composite=True)
-            failed |= answer.status >= 400
-            reference = to_json(str(one.get("referenceId"))).decode()
-            texts.append((answer, reference))
-        if failed and body.get("allOrNone"):
-            halted = b'[{"errorCode":"PROCESSING_HALTED","message":"The transaction was rolled back"}]'
-            texts = [(a if a.status >= 400 else replace(a, status=400, body=halted), r) for a, r in texts]
-        inner = ",".join(
-            f'{{"body":{(a.body or b"null").decode()},"httpHeaders":{{}},"httpStatusCode":{a.status},"referenceId":{r}}}'
-            for a, r in texts
+        texts = json_records(
+            entity,
+            found.columns,
+            found.rows,
+            path=base(parts),
+            pretty=pretty(request),
+            labels=self.metadata.label,
         )
-        return Response(200, f'{{"compositeResponse":[{inner}]}}'.encode())
-
-    def _composite_batch(self, parts: dict[str, str], request: Request) -> Response:
-        asked = _json_body(request).get("batchRequests") or []
-        if len(asked) > 25:
-            raise RestError(400, "LIMIT_EXCEEDED", "The maximum number of subrequests in a batch is 25")
-        self._count(len(asked) - 1)  # each one counts
-        found = [
-            self._part(a.get("method", "GET"), f"/services/data/{a.get('url')}", {}, composite=False) for a in asked
-        ]
-        inner = ",".join(f'{{"statusCode":{a.status},"result":{(a.body or b"null").decode()}}}' for a in found)
-        failed = str(any(a.status >= 400 for a in found)).lower()
-        return Response(200, f'{{"hasErrors":{failed},"results":[{inner}]}}'.encode())
-
-    def _part(self, method: str, url: str, headers: dict[str, str], *, composite: bool) -> Response:
-        path, _, query = url.partition("?")
-        parsed = urllib.parse.parse_qs(query, keep_blank_values=True)
-        request = Request(method, url, urllib.parse.unquote(path), parsed, headers, b"")
-        endpoint, parts = self._route(request)
-        self.subcalls[endpoint] += 1
-        try:
-            if endpoint in ("composite", "composite_batch", "token", "soap_login"):
-                raise RestError(400, "INVALID_INPUT", f"The {endpoint} resource cannot be part of a composite request")
-            if composite and endpoint == "queryAll" and not self.composite_query_all:
-                raise RestError(400, "INVALID_INPUT", "The queryAll resource cannot be part of a composite request")
-            return self.dispatch(endpoint, parts, request)
-        except (RestError, SoqlError) as error:
-            return error_response(error)
-
-
-def _base(parts: dict[str, str]) -> str:
-    return f"/services/data/v{parts['version']}"
-
-
-def _pretty(request: Request) -> bool:
-    return request.headers.get("x-prettyprint", "") in ("1", "true")
-
-
-def _json_body(request: Request) -> dict[str, Any]:
-    import json  # noqa: PLC0415
-
-    try:
-        found = json.loads(request.body)
-    except ValueError:
-        raise RestError(400, "JSON_PARSER_ERROR", "The HTTP entity body is required, and must be JSON") from None
-    if not isinstance(found, dict):
-        raise RestError(400, "JSON_PARSER_ERROR", "An object is expected")
-    return found
+        return Response(200, texts[0].encode())

@@ -231,8 +231,7 @@ class Engine:
             if kind != "multipicklist":
                 raise SoqlError("INVALID_QUERY_FILTER_OPERATOR", f"{sign.lower()} needs a multi-select picklist")
             groups = [set(str(v).split(";")) for v in values]
-            hit = lambda row: any(g <= set((get(row) or "").lower().split(";")) for g in groups)  # noqa: E731
-            return hit if sign == "INCLUDES" else lambda row: not hit(row)
+            return _includes(get, groups, wanted=sign == "INCLUDES")
         value = values[0]
         if isinstance(value, tuple):
             return _range(sign, get, *value)
@@ -317,7 +316,7 @@ class Engine:
             spot = spots.get((order.item.function, order.item.path.lower()))
             if spot is None:
                 raise SoqlError("MALFORMED_QUERY", f"Ordered field must be grouped or aggregated: {order.item.path}")
-            found.sort(key=lambda f, s=spot: (f[0][s] is not None, f[0][s]), reverse=order.descending)
+            found.sort(key=_by_key(spot, keys[spot][1]), reverse=order.descending)
         records = [record for _, record in found]
         return records[select.offset : None if select.limit is None else select.offset + select.limit]
 
@@ -350,8 +349,10 @@ class Engine:
         if kind not in _NUMBERS:
             return _json_value(kind, min(cells) if item.function == "MIN" else max(cells))
         numbers = [Decimal(cell) for cell in cells]
-        total = {"MIN": min, "MAX": max, "SUM": sum}.get(item.function, lambda n: sum(n) / len(n))(numbers)
-        return float(total)
+        if item.function in ("MIN", "MAX"):
+            return float(min(numbers) if item.function == "MIN" else max(numbers))
+        total = sum(numbers, Decimal(0))
+        return float(total if item.function == "SUM" else total / len(numbers))
 
     def _sorted(self, rows: list[Row], orders: list[Order], entity: SObject, select: Select) -> list[Row]:
         for order in reversed(orders):
@@ -394,6 +395,14 @@ def _as(kind: str, get: Getter) -> Callable[[Row], Any]:
 
 def _in(get: Callable[[Row], Any], wanted: set[Any]) -> Test:
     return lambda row: get(row) in wanted
+
+
+def _includes(get: Getter, groups: list[set[str]], *, wanted: bool) -> Test:
+    def test(row: Row) -> bool:
+        values = set((get(row) or "").lower().split(";"))
+        return any(group <= values for group in groups) is wanted
+
+    return test
 
 
 def _date_function(function: str, get: Getter) -> Getter:
@@ -472,6 +481,16 @@ def _result_names(items: list[Item]) -> list[str]:
         else:
             names.append(item.path.rsplit(".", 1)[-1])
     return names
+
+
+def _by_key(spot: int, kind: str) -> Callable[[tuple[tuple[Any, ...], dict[str, Any]]], Any]:
+    """Sort key of an aggregate row: one of its group values, nulls first, numbers by value."""
+
+    def key(found: tuple[tuple[Any, ...], dict[str, Any]]) -> tuple[bool, Any]:
+        cell = found[0][spot]
+        return (False, 0) if cell is None else (True, _json_value(kind, cell))
+
+    return key
 
 
 def _json_value(kind: str, cell: str | None) -> Any:

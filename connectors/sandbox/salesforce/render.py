@@ -24,9 +24,9 @@ def to_json(value: Any, *, pretty: bool = False) -> bytes:
 
 
 def json_records(
-    entity: SObject, columns: list[Column], rows: list[Row], *, base: str, pretty: bool, labels: Labels
+    entity: SObject, columns: list[Column], rows: list[Row], *, path: str, pretty: bool, labels: Labels
 ) -> list[str]:
-    """One JSON object per row; `base` is the versioned path for `attributes.url`."""
+    """One JSON object per row; `path` is the versioned path for `attributes.url`."""
     tree: _Tree = {}
     for column in columns:
         node = tree
@@ -34,7 +34,7 @@ def json_records(
             node = node.setdefault(name, {})  # type: ignore[assignment]
         node[column.names[-1]] = column
     indent = 2 if pretty else None
-    return _Json(base, labels).objects(entity.name, tree, rows, [row[0] for row in rows], indent)
+    return _Json(path, labels).objects(entity.name, tree, rows, [row[0] for row in rows], indent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,10 @@ class _Json:
     def objects(self, name: str, tree: _Tree, rows: list[Row], ids: list[str | None], indent: int | None) -> list[str]:
         cells: list[list[str]] = [[i or "" for i in ids]]
         for node in tree.values():
-            column = isinstance(node, Column)
-            cells.append(_json_cells(node, rows, self.labels) if column else self.parents(node, rows, indent))
+            if isinstance(node, Column):
+                cells.append(_json_cells(node, rows, self.labels))
+            else:
+                cells.append(self.parents(node, rows, indent))
         url = f"{self.base}/sobjects/{name}/%s"
         if indent is None:
             body = "".join(f',"{key}":%s' for key in tree)
@@ -94,6 +96,16 @@ def _json_cells(column: Column, rows: list[Row], labels: Labels) -> list[str]:
     if column.label:
         cells = [None if cell is None else labels(cell) for cell in cells]
     return ["null" if cell is None else encode_basestring(cell) for cell in cells]
+
+
+def json_page(records: list[str], total: int, further: str | None, *, pretty: bool) -> bytes:
+    """One page of a query; `further` is the address of the next one."""
+    done = "true" if further is None else "false"
+    if pretty:
+        link = "" if further is None else f'\n  "nextRecordsUrl" : "{further}",'
+        return f'{{\n  "totalSize" : {total},\n  "done" : {done},{link}\n  "records" : [ {", ".join(records)} ]\n}}'.encode()
+    link = "" if further is None else f'"nextRecordsUrl":"{further}",'
+    return f'{{"totalSize":{total},"done":{done},{link}"records":[{",".join(records)}]}}'.encode()
 
 
 def csv_header(columns: list[Column], delimiter: str, ending: str) -> str:

@@ -2,9 +2,74 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from connectors.sandbox.salesforce.errors import RestError
+from connectors.sandbox.salesforce.render import to_json
+from connectors.sandbox.salesforce.routes import Answers, Parts, pretty
 from connectors.sandbox.salesforce.schema import SObject
 from connectors.sandbox.salesforce.tables import Row, Tables, stamp
+from connectors.sandbox.server import Request, Response
 from connectors.sandbox.world import DELETED, MERGED, PURGED, Deal
+
+if TYPE_CHECKING:
+    from connectors.sandbox.salesforce.org import Org
+
+
+class Replication:
+    """GET sobjects/X/deleted and sobjects/X/updated."""
+
+    def __init__(self, org: Org) -> None:
+        self.org = org
+
+    def answers(self) -> Answers:
+        """Endpoint name to its function."""
+        return {"deleted": self._deleted, "updated": self._updated}
+
+    def _window(self, request: Request, days: int) -> tuple[str, str]:
+        edges = []
+        for name in ("start", "end"):
+            try:
+                edge = dt.datetime.fromisoformat((request.first(name) or "").replace(" ", "+"))
+            except ValueError:
+                raise RestError(400, "MALFORMED_QUERY", f"bad {name} date") from None
+            edges.append(edge.astimezone(dt.UTC).replace(second=0, microsecond=0))
+        start, end = edges
+        if end - start < dt.timedelta(minutes=1):
+            raise RestError(400, "INVALID_REPLICATION_DATE", "endDate before or equal to startDate")
+        if start < self.org.world.now - dt.timedelta(days=days):
+            raise RestError(400, "INVALID_REPLICATION_DATE", "startDate before org replication enabled date")
+        return start.strftime("%Y-%m-%dT%H:%M:%S"), end.strftime("%Y-%m-%dT%H:%M:%S")
+
+    def _covered(self) -> str:
+        return self.org.world.now.replace(second=0, microsecond=0).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+
+    def _deleted(self, parts: Parts, request: Request) -> Response:
+        entity = self.org.object(parts["name"])
+        start, end = self._window(request, 15)
+        with self.org.world.lock:
+            self.org.refresh()
+            gone = deleted_between(self.org.tables, entity, start, end)
+        records = [{"id": key, "deletedDate": when + ".000+0000"} for key, when in gone]
+        found = {
+            "deletedRecords": records,
+            "earliestDateAvailable": self._earliest(),
+            "latestDateCovered": self._covered(),
+        }
+        return Response(200, to_json(found, pretty=pretty(request)))
+
+    def _earliest(self) -> str:
+        return (self.org.world.now - dt.timedelta(days=15)).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+
+    def _updated(self, parts: Parts, request: Request) -> Response:
+        entity = self.org.object(parts["name"])
+        start, end = self._window(request, 30)
+        with self.org.world.lock:
+            self.org.refresh()
+            rows = self.org.engine.rows(entity, everything=False, hidden=self.org.tables.hidden_ids(self.org.user))
+        found = {"ids": changed_between(entity, rows, start, end), "latestDateCovered": self._covered()}
+        return Response(200, to_json(found, pretty=pretty(request)))
 
 
 def deleted_between(tables: Tables, entity: SObject, start: str, end: str) -> list[tuple[str, str]]:

@@ -280,16 +280,22 @@ def build(
 
 
 def _custom_fields(world: World, extra_fields: int) -> list[Field]:
-    found = [Field("Loss_Reason__c", "picklist", "Loss Reason", picklist=lambda: [option("Price"), option("Timing")])]
+    def reasons() -> list[dict[str, Any]]:
+        with world.lock:
+            return [option(r) for r in sorted({d.lost_reason for d in world.deals.values() if d.lost_reason})]
+
+    def choices(values: tuple[str, ...]) -> Callable[[], list[dict[str, Any]]]:
+        return lambda: [option(v) for v in values]
+
+    found = [Field("Loss_Reason__c", "picklist", "Loss Reason", picklist=reasons)]
     for custom in world.custom_fields.values():
-        values = custom.options
         found.append(
             Field(
                 custom_name(custom.key),
                 _CUSTOM_TYPES[custom.kind],
                 custom.label,
                 nillable=custom.kind != "bool",
-                picklist=(lambda values=values: [option(v) for v in values]) if values else None,
+                picklist=choices(custom.options) if custom.options else None,
             )
         )
     found.append(Field("Weighted__c", "currency", "Weighted Amount", calculated=True))

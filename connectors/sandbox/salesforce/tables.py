@@ -7,8 +7,8 @@ YYYY-MM-DDTHH:MM:SS (UTC, whole seconds; JSON and CSV add their own endings). Te
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import gc
-import time
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -57,9 +57,16 @@ class TableOptions:
 
 def stamp(at_ms: int) -> str:
     """The datetime cell of an instant; parts of a second are cut."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms // 1000))
+    day, second = divmod(at_ms // 1000, 86_400)
+    return f"{_day(day)}T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
 
 
+@functools.lru_cache(maxsize=20_000)
+def _day(day: int) -> str:
+    return (dt.date(1970, 1, 1) + dt.timedelta(days=day)).isoformat()
+
+
+@functools.lru_cache(maxsize=200_000)
 def number(value: Decimal | int | None) -> str | None:
     """The cell of a number as a double on the wire: always with a decimal point."""
     if value is None:
@@ -142,8 +149,7 @@ class Tables:
 
     def _put(self, name: str, cells: dict[str, Any]) -> None:
         if name in self.objects:
-            row = tuple(cells.get(field) for field in self.objects[name].fields)
-            self.rows[name][cells["Id"]] = row
+            self.rows[name][cells["Id"]] = tuple(map(cells.get, self.objects[name].fields))
 
     def _audit(self, created_ms: int, modified_ms: int | None = None, by: int = 0) -> dict[str, str]:
         user, modified = self.id("User", by + 1), stamp(modified_ms or created_ms)
@@ -360,66 +366,61 @@ class Tables:
         self._put("Opportunity", cells)
 
     def _history(self, deal: Deal, opportunity_id: str) -> int | None:
-        """One row per save that touched stage, amount or close date, with the values after it; when the stage last moved."""
-        gone = deal.presence not in (PRESENT, ARCHIVED)
-        multi = "CurrencyIsoCode" in self.objects["OpportunityHistory"].fields
-        saves = {event.id for event in deal.events if self._touches(event)}  # never empty: creation sets a stage
-        created = [stamp(event.at_ms) for event in deal.events if event.id in saves]
-        stamps = [*created[1:], created[-1]] if self.options.history_stamp == "supersede" else created
-        if gone and self.options.history_stamp_on_delete:
-            stamps = [stamp(deal.stamp_ms)] * len(saves)
-        table, ids = self.rows["OpportunityHistory"], []
-        stage_id, amount, day, currency = 0, None, None, deal.currency
-        moved_ms: int | None = None
-        after = iter(stamps)
+        """One row per save that touched stage, amount or close date, with the values after it; when the stage last moved.
+
+        A stage of the same name in another process is no change here: only the name is kept.
+        """
+        found: list[Row] = []
+        name, probability, category = "", 0, ""
+        amount, day, currency, moved_ms = None, None, deal.currency, None
         for event in deal.events:
-            previous_amount = previous_day = None
-            for change in event.changes:
-                if change.field == "stage":
-                    if stage_id and self._stage_facts(stage_id)[0] != self._stage_facts(change.new)[0]:
-                        moved_ms = event.at_ms
-                    stage_id = change.new
-                elif change.field == "amount":
-                    previous_amount, amount = change.old, change.new
-                elif change.field == "close_date":
-                    previous_day, day = change.old, change.new
-                elif change.field == "currency":
-                    currency = change.new
-            if event.id not in saves:
-                continue
-            name, probability, category = self._stage_facts(stage_id)
-            history_id = make_id("OpportunityHistory", event.id, self.options.pod)
-            row = (
-                history_id,
-                opportunity_id,
-                self.id("User", event.actor_id + 1),
-                stamp(event.at_ms),
-                name,
-                number(amount),
-                None if amount is None else number(amount * probability / 100),
-                day.isoformat() if day else None,
-                number(probability),
-                category,
-                number(previous_amount),
-                previous_day.isoformat() if previous_day else None,
-                next(after),
-                "true" if gone else "false",
-            )
-            table[history_id] = (*row, currency) if multi else row
-            ids.append(history_id)
-        self._history_of[deal.id] = ids
+            touched, before_amount, before_day = False, None, None
+            for change, old, new in event.changes:
+                if change == "stage":
+                    before = name
+                    name, probability, category = self._stage_facts(new)
+                    if name != before:
+                        touched = True
+                        moved_ms = event.at_ms if before else None
+                elif change == "amount":
+                    touched, before_amount, amount = True, old, new
+                elif change == "close_date":
+                    touched, before_day, day = True, old, new
+                elif change == "currency":
+                    currency = new
+            if touched:
+                cells = (
+                    make_id("OpportunityHistory", event.id, self.options.pod),
+                    opportunity_id,
+                    self.id("User", event.actor_id + 1),
+                    stamp(event.at_ms),
+                    name,
+                    number(amount),
+                    None if amount is None else number(amount * probability / 100),
+                    day.isoformat() if day else None,
+                    number(probability),
+                    category,
+                    number(before_amount),
+                    before_day.isoformat() if before_day else None,
+                    currency,
+                )
+                found.append(cells)
+        self._put_history(deal, found)
         return moved_ms
 
-    def _touches(self, event: Event) -> bool:
-        """Writes a history row: a new stage *name*, amount or close date. Same name in another process is no change."""
-        for change in event.changes:
-            if change.field in ("amount", "close_date"):
-                return True
-            if change.field == "stage":
-                before = self._stage_facts(change.old)[0] if change.old else None
-                if before != self._stage_facts(change.new)[0]:
-                    return True
-        return False
+    def _put_history(self, deal: Deal, found: list[Row]) -> None:
+        """Complete the rows of one deal: stamp, deletion, currency where the org has several."""
+        gone = deal.presence not in (PRESENT, ARCHIVED)
+        created = [row[3] for row in found]
+        stamps = [*created[1:], created[-1]] if self.options.history_stamp == "supersede" else created
+        if gone and self.options.history_stamp_on_delete:
+            stamps = [stamp(deal.stamp_ms)] * len(found)
+        multi = "CurrencyIsoCode" in self.objects["OpportunityHistory"].fields
+        table, deleted = self.rows["OpportunityHistory"], truth(gone)
+        for row, last in zip(found, stamps, strict=True):
+            *cells, currency = row
+            table[row[0] or ""] = (*cells, last, deleted, currency) if multi else (*cells, last, deleted)
+        self._history_of[deal.id] = [row[0] or "" for row in found]
 
     def _field_history(self, deal: Deal, opportunity_id: str) -> None:
         table = self.rows.get("OpportunityFieldHistory")
