@@ -67,6 +67,20 @@ class Faults:
             self.rules.append(fault)
         return fault
 
+    def storm(self, probability: float, *kinds: str, match: str = "*") -> None:
+        """Trouble of all these kinds (default: every passing one), together on this share of the calls."""
+        chosen = kinds or (
+            "unavailable",
+            "server_error",
+            "bad_gateway",
+            "rate_limited",
+            "cut_body",
+            "reset",
+            "reset_after",
+        )
+        for kind in chosen:
+            self.add(kind, probability=probability / len(chosen), match=match)
+
     def when(self, action: Callable[[], object], *, match: str = "*", after: int = 0, times: int = 1) -> Fault:
         """Run `action` just before the matching call after `after` others; the call itself goes on as usual."""
         fault = Fault("action", match, after=after, times=times, action=action)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import gzip
+import json
 import socket
 import struct
 import threading
@@ -23,7 +24,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from connectors.sandbox.faults import Fault, Faults
 
@@ -169,6 +170,34 @@ class Server:
             self.log.clear()
             self.peak_in_flight = 0
 
+    def control(self, request: Request) -> Response:
+        """Knobs for another process, under /_sandbox/; no latency, not counted, no part of any CRM.
+
+        GET calls; POST reset, advance {"days", "changes"}, tick {"seconds"}, latency {"seconds"}, fault {"kind", …}, clear.
+        """
+        name = request.path.removeprefix("/_sandbox/")
+        wish = json.loads(request.body or b"{}")
+        world = getattr(self.app, "world", None)
+        done: Any = {}
+        if name == "calls":
+            done = {"calls": dict(self.calls), "total": self.total_calls, "peak_in_flight": self.peak_in_flight}
+            done["server_seconds"] = sum(call.seconds for call in list(self.log))
+        elif name == "reset":
+            self.reset_log()
+        elif name == "advance" and world is not None:
+            done = world.advance(days=wish.get("days", 1), changes=wish.get("changes"))
+        elif name == "tick" and world is not None:
+            world.tick(wish.get("seconds", 1))
+        elif name == "latency":
+            self.latency = float(wish["seconds"])
+        elif name == "fault":
+            self.faults.add(**wish)
+        elif name == "clear":
+            self.faults.clear()
+        else:
+            return Response(404, b"{}")
+        return Response(200, json.dumps(done).encode())
+
     # --- one call; used by the handler ----------------------------------------------------------------------
 
     def begin(self, endpoint: str) -> int:
@@ -266,6 +295,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         owner = self.server.owner
         request = self._request()
+        if request.path.startswith("/_sandbox/"):
+            self._write(request, owner.control(request), cut=False)
+            return
         too_long = len(self.path) > owner.max_target
         endpoint = "too_long" if too_long else owner.app.endpoint(request)
         request.number = owner.begin(endpoint)

@@ -113,6 +113,14 @@ def test_faults_by_probability_are_the_same_for_the_same_seed():
     assert run(1)[1] is None
 
 
+def test_a_storm_brings_all_kinds_on_the_asked_share_of_calls():
+    faults = Faults(seed=2)
+    faults.storm(0.05)
+    hits = sum(faults.pick("query") is not None for _ in range(2000))
+    assert 60 < hits < 140
+    assert len(faults.done) == 7
+
+
 def test_every_nth_after_and_times_count_matching_calls_only():
     faults = Faults()
     faults.add("reset", every=3, after=1, times=2, match="a")
@@ -127,6 +135,19 @@ def test_something_can_be_done_in_mid_sync():
         faults.pick("query")
         faults.pick("login")
     assert done == ["now"]
+
+
+def test_knobs_turn_from_another_process_without_being_counted(server, session):
+    session.get(server.url + "/a")
+    assert session.get(server.url + "/_sandbox/calls").json()["calls"] == {"a": 1}
+    session.post(server.url + "/_sandbox/fault", json={"kind": "unavailable", "times": 1})
+    assert session.get(server.url + "/a").status_code == 503
+    session.post(server.url + "/_sandbox/latency", json={"seconds": 0.01})
+    session.post(server.url + "/_sandbox/reset")
+    assert server.latency == 0.01
+    assert server.calls == {}
+    assert session.post(server.url + "/_sandbox/advance").status_code == 404  # this app has no world
+    assert session.get(server.url + "/_sandbox/nothing").status_code == 404
 
 
 def test_an_unknown_kind_is_refused():
