@@ -1,0 +1,291 @@
+"""Dates of one column: what each cell says, and what the column as a whole decides.
+
+A date like 03/04/2024 says nothing of its order; any part above 12 in the same column does, else the locale, else the column is refused.
+Nothing is filled in: "Agustus 2024", "Q3" or "Oct 3" is not a day.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from connectors.spreadsheet import words
+
+Kind = Literal["empty", "day", "instant", "ordered", "serial", "partial", "unreadable"]
+
+_ISO = re.compile(
+    r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:[t ]\s*(\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?:\s*[ap]\.?m\.?)?)\s*(z|utc|gmt|[+-]\d{2}:?\d{2})?)?"
+)
+_COMPACT = re.compile(r"(19|20)(\d{2})(\d{2})(\d{2})")
+_NUMERIC = re.compile(
+    r"(\d{1,2})\s?([-/.])\s?(\d{1,2})\s?\2\s?(\d{4}|\d{2})(?:,?\s+(\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:\s*[ap]\.?m\.?)?))?"
+)
+_EASTERN = re.compile(r"(\d{4})\s?年\s?(\d{1,2})\s?月\s?(\d{1,2})\s?日")
+#: A year outside is a slip of the keyboard (0202, 2204), not a day of a deal.
+_YEARS = (1950, 2100)
+_CLOCK = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,](\d+))?)?(?:\s*([ap])\.?m\.?)?")
+_TAIL_CLOCK = re.compile(r"[,\s]+(\d{1,2}:\d{2}(?::\d{2})?(?:\s*[ap]\.?m\.?)?)$")
+_WORD = re.compile(r"[^\W\d_]+\.?|\d+(?:st|nd|rd|th|er|º|ª)?\.?|'\d{2}", re.UNICODE)
+_FILLERS = frozenset({"de", "del", "of", "the", "le", "den", "der", "am", "o", "di"})
+_PARTIAL = re.compile(
+    r"(?:q[1-4]|[1-4]q|h[12]|kw\s?\d{1,2}|w\d{1,2}|week\s?\d{1,2}|minggu.*|awal .*|akhir .*|early .*|late .*|mid .*|end of .*"
+    r"|(?:19|20)\d{2})(?:[\s/-]*(?:19|20)?\d{2})?|(?:19|20)\d{2}[-/ ]q[1-4]|\d{1,2}[/.-](?:19|20)\d{2}|(?:19|20)\d{2}-\d{1,2}"
+)
+
+
+class Parsed(msgspec.Struct, frozen=True):
+    """What one cell says. `ordered`: `first`/`second` are day and month in an order that the column decides."""
+
+    kind: Kind
+    day: date | None = None
+    clock: time | None = None
+    offset_minutes: int | None = None
+    first: int = 0
+    second: int = 0
+    year: int = 0
+    serial: Decimal | None = None
+    native: bool = False
+
+
+EMPTY = Parsed("empty")
+UNREADABLE = Parsed("unreadable")
+PARTIAL = Parsed("partial")
+
+
+def parse(cell: object) -> Parsed:
+    """What a cell says as a date, whatever its type."""
+    if cell is None:
+        return EMPTY
+    if isinstance(cell, datetime):
+        return Parsed("instant" if cell.time() != time(0) else "day", cell.date(), cell.time(), native=True)
+    if isinstance(cell, date):
+        return Parsed("day", cell, native=True)
+    if isinstance(cell, bool):
+        return UNREADABLE
+    if isinstance(cell, int | float):
+        return _number(Decimal(repr(cell)))
+    return _text(cell) if isinstance(cell, str) else UNREADABLE
+
+
+def _number(value: Decimal) -> Parsed:
+    if 20000 <= value <= 60000:
+        return Parsed("serial", serial=value)
+    return UNREADABLE
+
+
+@lru_cache(maxsize=65536)
+def _text(cell: str) -> Parsed:
+    text = words.fold(cell).strip("'")
+    if text in words.nothing():
+        return EMPTY
+    if match := _ISO.fullmatch(text):
+        return _day(int(match[1]), int(match[3]), int(match[4]), match[5], match[6])
+    if match := _COMPACT.fullmatch(text):
+        return _day(int(match[1] + match[2]), int(match[3]), int(match[4]))
+    if match := _EASTERN.fullmatch(text):
+        return _day(int(match[1]), int(match[2]), int(match[3]))
+    if match := _NUMERIC.fullmatch(text):
+        return _ordered(int(match[1]), int(match[3]), _year(match[4]), match[5])
+    if re.fullmatch(r"\d{5}(?:[.,]\d+)?", text):
+        return _number(Decimal(text.replace(",", ".")))
+    return _worded(text)
+
+
+def _year(text: str) -> int:
+    number = int(text.lstrip("'"))
+    if len(text.lstrip("'")) > 2:
+        return number
+    return number + (2000 if number <= 68 else 1900)
+
+
+def _clock(text: str | None) -> time | None:
+    if text is None:
+        return None
+    match = _CLOCK.fullmatch(text.strip())
+    if match is None:
+        return None
+    hour, minute, second = int(match[1]), int(match[2]), int(match[3] or 0)
+    if match[5]:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if match[5] == "p" else 0)
+    micro = int((match[4] or "0")[:6].ljust(6, "0"))
+    if hour > 23 or minute > 59 or second > 59:
+        return None
+    return time(hour, minute, second, micro)
+
+
+def _day(year: int, month: int, day: int, clock: str | None = None, zone: str | None = None) -> Parsed:
+    if not _YEARS[0] <= year <= _YEARS[1]:
+        return UNREADABLE
+    try:
+        when = date(year, month, day)
+    except ValueError:
+        return UNREADABLE
+    at = _clock(clock)
+    if clock is not None and at is None:
+        return UNREADABLE
+    offset = None
+    if zone is not None:
+        offset = 0
+        if zone[0] in "+-":
+            digits = zone[1:].replace(":", "")
+            offset = (int(digits[:2]) * 60 + int(digits[2:])) * (-1 if zone[0] == "-" else 1)
+    return Parsed("instant" if at is not None else "day", when, at, offset)
+
+
+def _ordered(first: int, second: int, year: int, clock: str | None) -> Parsed:
+    at = _clock(clock)
+    if (clock is not None and at is None) or not (1 <= first <= 31 and 1 <= second <= 31) or min(first, second) > 12:
+        return UNREADABLE
+    if not _YEARS[0] <= year <= _YEARS[1]:
+        return UNREADABLE
+    return Parsed("ordered", None, at, None, first, second, year)
+
+
+def _worded(text: str) -> Parsed:
+    """Dates with a month in words, in any listed language; anything less than a day, a month and a year is partial."""
+    clock = None
+    if match := _TAIL_CLOCK.search(text):
+        clock, text = match[1], text[: match.start()]
+    months, weekdays = words.months(), words.words("weekdays")
+    month, numbers = None, []
+    for word in _WORD.findall(text.replace("-", " ").replace("/", " ").replace(",", " ")):
+        bare = word.rstrip(".")
+        number = re.fullmatch(r"(\d+)(?:st|nd|rd|th|er|º|ª)?|('\d{2})", bare)
+        if number:
+            numbers.append(number[1] or number[2])
+        elif bare in months and month is None:
+            month = months[bare]
+        elif bare not in weekdays and bare not in _FILLERS:
+            return PARTIAL if _PARTIAL.fullmatch(text) else UNREADABLE
+    if month is None:
+        return PARTIAL if _PARTIAL.fullmatch(text) else UNREADABLE
+    if len(numbers) < 2:
+        return PARTIAL
+    if len(numbers) > 2:
+        return UNREADABLE
+    first, second = numbers
+    if len(first) == 4:
+        first, second = second, first
+    if len(first.lstrip("'")) > 2 or len(second.lstrip("'")) not in (2, 4):
+        return UNREADABLE
+    return _day(_year(second), month, int(first), clock)
+
+
+class DateColumn:
+    """Gathers what a column says of its own order, then reads its cells. `refused()` tells the rows when it cannot be read."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.rows: dict[str, list[int]] = {"dmy": [], "mdy": [], "ambiguous": [], "unreadable": [], "partial": []}
+        self.order: str | None = None
+        self.native_days = 0
+
+    def see(self, row: int, cell: object) -> Parsed:
+        """Count one cell; returns what it says."""
+        parsed = parse(cell)
+        self.counts[parsed.kind] = self.counts.get(parsed.kind, 0) + 1
+        if parsed.kind == "ordered":
+            if parsed.first > 12:
+                self._note("dmy", row)
+            elif parsed.second > 12:
+                self._note("mdy", row)
+            elif parsed.first != parsed.second:
+                self._note("ambiguous", row)
+        elif parsed.kind in ("unreadable", "partial"):
+            self._note(parsed.kind, row)
+        elif parsed.native:
+            self.native_days += 1
+        return parsed
+
+    def _note(self, what: str, row: int) -> None:
+        self.counts[what + "_rows"] = self.counts.get(what + "_rows", 0) + 1
+        if len(self.rows[what]) < 10:
+            self.rows[what].append(row)
+
+    def merge(self, other: DateColumn) -> None:
+        """Add what another table's column of the same name showed."""
+        for kind, count in other.counts.items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
+        for what, rows in other.rows.items():
+            self.rows[what] = (self.rows[what] + rows)[:10]
+        self.native_days += other.native_days
+
+    @property
+    def filled(self) -> int:
+        """Cells that hold something."""
+        return sum(
+            self.counts.get(kind, 0) for kind in ("day", "instant", "ordered", "serial", "partial", "unreadable")
+        )
+
+    @property
+    def readable_share(self) -> float:
+        """Share of filled cells that are days or instants of some kind (serials, being plain numbers, not counted)."""
+        good = sum(self.counts.get(kind, 0) for kind in ("day", "instant", "ordered"))
+        return good / self.filled if self.filled else 0.0
+
+    def decide(self, locale: words.Locale | None) -> str | None:
+        """Settle the order; returns the reason for refusing the column, or None. Evidence in the column comes before the locale."""
+        seen_dmy, seen_mdy = bool(self.rows["dmy"]), bool(self.rows["mdy"])
+        if seen_dmy and seen_mdy:
+            return (
+                f"day and month change places inside the column: rows {_some(self.rows['dmy'])} are day first, "
+                f"rows {_some(self.rows['mdy'])} month first. Write the dates in one way (YYYY-MM-DD is the safest)"
+            )
+        if seen_dmy or seen_mdy:
+            self.order = "dmy" if seen_dmy else "mdy"
+            return None
+        if not self.rows["ambiguous"]:
+            return None
+        if locale is None or locale.order is None:
+            return (
+                f"every date may be day first or month first (rows {_some(self.rows['ambiguous'])}). "
+                "Set `locale` (for example id_ID or en_US)"
+            )
+        self.order = "mdy" if locale.order == "mdy" else "dmy"
+        return None
+
+    def value(self, parsed: Parsed, *, date1904: bool = False) -> tuple[date, time | None, int | None] | None:
+        """(day, time of day or None, offset in minutes or None) of a cell under the decided order; None when it is not a day."""
+        if parsed.kind in ("day", "instant") and parsed.day is not None:
+            return parsed.day, parsed.clock if parsed.kind == "instant" else None, parsed.offset_minutes
+        if parsed.kind == "ordered":
+            first, second = parsed.first, parsed.second
+            day_first = first > 12 or (second <= 12 and self.order != "mdy")
+            day, month = (first, second) if day_first else (second, first)
+            try:
+                return date(parsed.year, month, day), parsed.clock, None
+            except ValueError:
+                return None
+        if parsed.kind == "serial" and parsed.serial is not None:
+            return _from_serial(parsed.serial, date1904=date1904)
+        return None
+
+
+def _from_serial(serial: Decimal, *, date1904: bool) -> tuple[date, time | None, int | None]:
+    """An Excel serial as a day: day 0 is 1899-12-30 (past the leap day that 1900 never had), or 1904-01-01 in old Mac workbooks."""
+    start = datetime(1904, 1, 1, tzinfo=UTC) if date1904 else datetime(1899, 12, 30, tzinfo=UTC)
+    days = int(serial)
+    seconds = int(((serial - days) * 86400).to_integral_value())
+    at = start + timedelta(days=days, seconds=seconds)
+    return at.date(), at.time() if at.time() != time(0) else None, None
+
+
+def instant(day: date, clock: time | None, offset_minutes: int | None, zone: ZoneInfo) -> datetime:
+    """A day (at its first moment) or a local time in `zone`, as UTC."""
+    local = datetime.combine(day, clock or time(0))
+    if offset_minutes is not None:
+        return (local - timedelta(minutes=offset_minutes)).replace(tzinfo=UTC)
+    return local.replace(tzinfo=zone).astimezone(UTC)
+
+
+def _some(rows: list[int]) -> str:
+    shown = ", ".join(str(row) for row in sorted(set(rows))[:5])
+    return shown + (", ..." if len(set(rows)) > 5 else "")

@@ -1,0 +1,334 @@
+"""Which column is which field: settings first, then whole headers, then words in headers, always checked against what the column holds.
+
+Two columns that could be the same field are never chosen between in silence: for the fields that numbers rest on the table is refused
+with both names, for the others both stay plain columns and a note says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from connectors.sdk.errors import ConfigError
+from connectors.spreadsheet import dates, money, words
+from connectors.spreadsheet.grid import Cell, letter_index, text_of
+from connectors.spreadsheet.header import Head, Header
+from connectors.spreadsheet.settings import Table
+
+DATE_FIELDS = frozenset(
+    {
+        "created_at",
+        "closed_at",
+        "expected_close_date",
+        "last_activity_at",
+        "next_activity_at",
+        "stage_entered_at",
+        "updated_at",
+        "changed_at",
+    }
+)
+MONEY_FIELDS = frozenset({"amount", "weighted"})
+LOG_FIELDS = frozenset({"changed_at", "from_stage", "to_stage", "changed_by"})
+#: Fields for which two candidates are refused instead of left alone.
+CRITICAL = frozenset({"stage", "amount", "to_stage", "changed_at", "expected_close_date"})
+
+
+class Profile:
+    """What a column holds, from a sample: shares of amounts, of days, how many different texts."""
+
+    def __init__(self) -> None:
+        self.filled = 0
+        self.numbers = 0
+        self.dates = dates.DateColumn()
+        self.money = money.MoneyColumn()
+        self.texts: dict[str, int] = {}
+
+    def see(self, row: int, cell: Cell) -> None:
+        """Count one cell."""
+        if cell is None or (isinstance(cell, str) and words.fold(cell) in words.nothing("text")):
+            return
+        self.filled += 1
+        if isinstance(cell, int | float) and not isinstance(cell, bool):
+            self.numbers += 1
+        self.dates.see(row, cell)
+        self.money.see(row, cell)
+        text = text_of(cell)
+        if len(self.texts) < 2000 or text in self.texts:
+            self.texts[text] = self.texts.get(text, 0) + 1
+
+    @property
+    def is_dates(self) -> bool:
+        """Mostly days or instants."""
+        return self.filled > 0 and self.dates.readable_share >= 0.5
+
+    @property
+    def is_money(self) -> bool:
+        """Mostly amounts."""
+        return self.filled > 0 and self.money.readable_share >= 0.5 and not self.is_dates
+
+    @property
+    def is_text(self) -> bool:
+        """Mostly neither."""
+        return self.filled > 0 and not self.is_dates and not self.is_money
+
+    @property
+    def is_percent(self) -> bool:
+        """Amounts that may be shares: percent signs, or nothing above 100."""
+        if not self.is_money:
+            return False
+        return self.money.counts.get("percent", 0) > 0 or (self.money.max_plain <= 100 and not self.money.signs)
+
+
+class Mapping_(msgspec.Struct, frozen=True, kw_only=True):  # noqa: N801  (Mapping is taken by typing)
+    """What the columns of one table are. Indexes from 0."""
+
+    fields: dict[str, int]
+    stage_dates: tuple[tuple[str, int], ...] = ()
+    #: Settings that name a header which this table does not have: (setting, header).
+    missing: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    matched: dict[str, str] = {}
+
+
+def profiles(head: Head, rows: Iterable[tuple[int, Sequence[Cell]]]) -> list[Profile]:
+    """One profile per column of the header."""
+    found = [Profile() for _ in head.headers]
+    for number, cells in rows:
+        for profile, cell in zip(found, cells, strict=False):
+            profile.see(number, cell)
+    return found
+
+
+def find_column(head: Head, name: str, where: str, setting: str) -> int | None:
+    """The column that a setting names: by header (as written, then folded), or by letter. Raises ConfigError for a repeated header."""
+    for key in (lambda text: text, words.fold, words.fold_header):
+        hits = [header for header in head.headers if header.given and key(header.given) == key(name)]
+        hits = hits or [header for header in head.headers if header.lower and key(header.lower) == key(name)]
+        hits = hits or [header for header in head.headers if key(header.text) == key(name)]
+        if len(hits) > 1:
+            raise ConfigError(
+                f"{where}: {setting} names {name!r}, which heads columns {' and '.join(hit.letter for hit in hits)}. "
+                f"Name one as {hits[1].text!r} or by its letter."
+            )
+        if hits:
+            return hits[0].index
+    index = letter_index(name.removeprefix("column ").removeprefix("Column "))
+    return index if index is not None and index < len(head.headers) else None
+
+
+def map_columns(head: Head, table: Table, held: list[Profile], where: str, *, is_log: bool) -> Mapping_:
+    """Every column's field. Raises ConfigError for settings that name a repeated header; what is missing is returned, not raised."""
+    fields: dict[str, int] = {}
+    missing: list[tuple[str, str]] = []
+    matched: dict[str, str] = {}
+    for field, name in table.columns.items():
+        if name is None:
+            continue
+        index = find_column(head, name, where, f"columns.{field}")
+        if index is None:
+            missing.append((f"columns.{field}", name))
+        else:
+            fields[field], matched[field] = index, "settings"
+    stage_dates: list[tuple[str, int]] = []
+    for stage, name in table.stage_dates.items():
+        index = find_column(head, name, where, f"stage_dates.{stage}")
+        if index is None:
+            missing.append((f"stage_dates.{stage}", name))
+        else:
+            stage_dates.append((stage, index))
+    for name in table.key:
+        if name not in table.columns and find_column(head, name, where, "key") is None:
+            missing.append(("key", name))
+    claimed = set(fields.values()) | {index for _, index in stage_dates}
+    if not stage_dates and not is_log:
+        stage_dates = wide_columns(head, held, claimed, is_asked=table.layout == "wide")
+        claimed |= {index for _, index in stage_dates}
+    notes: list[str] = []
+    conflicts: list[str] = []
+    refused = {field for field, name in table.columns.items() if name is None}
+    for field, found, how in _by_words(head, held, claimed, set(fields) | refused, is_log=is_log):
+        if len(found) > 1:
+            text = f"columns {' and '.join(repr(header.text) for header in found)} may both be {field!r}"
+            (conflicts if field in CRITICAL else notes).append(text)
+            continue
+        fields[field], matched[field] = found[0].index, how
+        claimed.add(found[0].index)
+    return Mapping_(
+        fields=fields,
+        stage_dates=tuple(stage_dates),
+        missing=tuple(missing),
+        notes=tuple(notes),
+        conflicts=tuple(conflicts),
+        matched=matched,
+    )
+
+
+def _by_words(
+    head: Head, held: list[Profile], claimed: set[int], taken: set[str], *, is_log: bool
+) -> list[tuple[str, list[Header], str]]:
+    """(field, columns that may be it, how they matched), the best match of each field only, each column used once."""
+    offers: dict[str, dict[int, list[Header]]] = {}
+    for header in head.headers:
+        if header.index in claimed or not header.given:
+            continue
+        for field, rank in _offers(header, held[header.index], is_log=is_log):
+            if field not in taken:
+                offers.setdefault(field, {}).setdefault(rank, []).append(header)
+    used: set[int] = set()
+    found: list[tuple[str, list[Header], str]] = []
+    for rank, how in ((0, "header"), (1, "header (a general word)"), (2, "word in the header")):
+        for field in words.fields():
+            columns = [header for header in offers.get(field, {}).get(rank, []) if header.index not in used]
+            if not columns or field in taken:
+                continue
+            found.append((field, columns, how))
+            taken.add(field)
+            used |= {header.index for header in columns}
+    return found
+
+
+def _offers(header: Header, held: Profile, *, is_log: bool) -> list[tuple[str, int]]:
+    """Fields that a column may be, with rank: 0 whole header, 1 whole header of a general word, 2 by a word in it."""
+    names = [words.fold_header(header.given)]
+    if header.lower:
+        names.append(words.fold_header(header.lower))
+    names += [
+        name.removeprefix(prefix).strip()
+        for name in names
+        for prefix in ("deal - ", "deal – ")
+        if name.startswith(prefix)
+    ]
+    for name in names:
+        found = [field for field, _ in words.synonyms().get(name, ())]
+        fits = [field for field in dict.fromkeys(found) if _fits(field, held, is_log=is_log)]
+        if fits:
+            rank = 1 if name in words.weak_headers() else 0
+            return [(field, rank) for field in (fits[:1] if len(fits) == 1 else _settle(fits, held))]
+        if found:
+            return []
+    return [(field, 2) for field in _within(names[0]) if _fits(field, held, is_log=is_log)][:1]
+
+
+def _settle(fits: list[str], held: Profile) -> list[str]:
+    """One field for a header that may be two ("Peluang" and "Chance" are a deal or a probability): by what the column holds."""
+    if "probability" in fits:
+        return ["probability"] if held.is_percent else [field for field in fits if field != "probability"][:1]
+    return fits[:1]
+
+
+def _within(name: str) -> list[str]:
+    """Fields whose synonym stands inside a longer header as whole words, the longest synonym first."""
+    parts = name.split(" ")
+    if not 2 <= len(parts) <= 5 or words.never_within() & set(parts):
+        return []
+    hits: list[tuple[int, str]] = []
+    for size in range(len(parts) - 1, 0, -1):
+        for start in range(len(parts) - size + 1):
+            piece = " ".join(parts[start : start + size])
+            if piece in words.weak_headers() or len(piece) < 3:
+                continue
+            hits += [(size, field) for field, _ in words.synonyms().get(piece, ())]
+    if not hits:
+        return []
+    longest = hits[0][0]
+    return list(dict.fromkeys(field for size, field in hits if size == longest))
+
+
+def _fits(field: str, held: Profile, *, is_log: bool) -> bool:
+    """Whether a column's content can be this field; an empty column can be anything."""
+    if field in LOG_FIELDS and not is_log:
+        return False
+    if held.filled == 0:
+        return True
+    if field in DATE_FIELDS:
+        return held.is_dates or _partly(held)
+    if field in MONEY_FIELDS:
+        return held.money.readable_share >= 0.3 and not held.is_dates
+    if field == "probability":
+        return held.is_money or len(held.texts) <= 12
+    if field in ("stage", "status", "from_stage", "to_stage", "pipeline"):
+        return not held.is_dates and (held.is_text or len(held.texts) <= 30) and held.numbers < held.filled
+    if field in ("owner", "name", "changed_by"):
+        return not held.is_dates and held.numbers <= held.filled / 2
+    if field == "company":
+        return not held.is_dates
+    return field != "deal_id" or not held.is_dates
+
+
+def _partly(held: Profile) -> bool:
+    serials = held.dates.counts.get("serial", 0)
+    partial = held.dates.counts.get("partial", 0)
+    return serials + partial + held.dates.readable_share * held.dates.filled >= held.filled / 2
+
+
+def stage_name(header: str) -> str | None:
+    """The stage in a header of stage dates: without the words for "date". None when nothing is left."""
+    parts = header.replace("_", " ").split()
+    date_words = words.words("date_words")
+    while parts and words.fold(parts[-1]).strip(".:") in date_words:
+        parts.pop()
+    while parts and words.fold(" ".join(parts[:2])) in date_words:
+        parts = parts[2:]
+    while parts and words.fold(parts[0]).strip(".:") in date_words:
+        parts = parts[1:]
+    return " ".join(parts) or None
+
+
+def wide_columns(head: Head, held: list[Profile], claimed: set[int], *, is_asked: bool) -> list[tuple[str, int]]:
+    """Columns with the day on which a deal entered a stage: three or more dated columns named after stages, else none.
+
+    `is_asked` (layout: wide): any dated column that is not plainly another date counts, and one is enough.
+    """
+    found: list[tuple[str, int]] = []
+    for header in head.headers:
+        name = stage_name(header.lower or header.given)
+        if header.index in claimed or name is None:
+            continue
+        profile = held[header.index]
+        says_date = name != " ".join((header.lower or header.given).replace("_", " ").split())
+        if profile.filled and not (profile.is_dates or _partly(profile)):
+            continue
+        known = words.rung(name) is not None
+        if (known and (profile.filled or says_date)) or (is_asked and profile.filled and not _is_other_date(header)):
+            found.append((name, header.index))
+    dated = sum(1 for _, index in found if held[index].filled)
+    if is_asked:
+        return found
+    return found if len(found) >= 3 and dated >= min(2, len(found)) else []
+
+
+def _is_other_date(header: Header) -> bool:
+    return any(field in DATE_FIELDS for field, _ in words.synonyms().get(words.fold_header(header.given), ()))
+
+
+def is_log(head: Head, held: list[Profile]) -> bool:
+    """Whether the headers are those of a change log: a new stage, and when."""
+    names = {field for header in head.headers for field, _ in words.synonyms().get(words.fold_header(header.given), ())}
+    strong = {
+        field
+        for header in head.headers
+        if (name := words.fold_header(header.given)) not in words.weak_headers() and not held[header.index].is_money
+        for field, _ in words.synonyms().get(name, ())
+    }
+    has_time = any(profile.is_dates for profile in held)
+    return has_time and ("to_stage" in strong or ("to_stage" in names and "from_stage" in names))
+
+
+def is_kanban(head: Head, held: list[Profile]) -> bool:
+    """Whether the headers are stages and the cells are cards."""
+    named = [header for header in head.headers if header.given]
+    stages = [header for header in named if words.rung(header.given) is not None]
+    cards = all(held[header.index].is_text or not held[header.index].filled for header in named)
+    return len(stages) >= 3 and len(stages) >= 0.7 * len(named) and cards
+
+
+def header_of(head: Head, index: int) -> str:
+    """The header of a column, as unique text."""
+    return head.headers[index].text
+
+
+def fields_by_header(head: Head, fields: Mapping[str, int]) -> dict[str, str]:
+    """Field -> header text."""
+    return {field: head.headers[index].text for field, index in fields.items()}

@@ -1,0 +1,138 @@
+"""What a source remembers between syncs, in its cursor: digests read, stages met, the key, which header was which field, the last deals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from connectors.sdk.errors import ConfigError
+from connectors.sdk.records import Record, Warn
+from connectors.spreadsheet import words
+from connectors.spreadsheet.emit import Emission
+from connectors.spreadsheet.planning import SheetPlan
+from connectors.spreadsheet.snapshots import Snapshot
+
+#: Fields whose column may not vanish in silence: the load stops, and the last good data stay.
+GUARDED = (
+    "stage",
+    "to_stage",
+    "status",
+    "amount",
+    "currency",
+    "expected_close_date",
+    "closed_at",
+    "owner",
+    "company",
+    "name",
+)
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """The cursor as a struct. `columns`: table number -> field -> header. `prints`: the last snapshot's deals, for suggesting renames."""
+
+    digests: dict[str, str] = {}
+    stages: list[tuple[str | None, str]] = []
+    keys: dict[str, list[str]] = {}
+    columns: dict[str, dict[str, str]] = {}
+    latest: str = ""
+    prints: dict[str, str] | None = None
+
+
+def load(cursor: Mapping[str, Any]) -> Memory:
+    """Memory from a cursor; an unknown shape (of a newer version) starts anew."""
+    try:
+        return msgspec.convert(dict(cursor), Memory)
+    except msgspec.ValidationError:
+        return Memory()
+
+
+def dump(memory: Memory) -> dict[str, Any]:
+    """Memory as a cursor."""
+    found: dict[str, Any] = msgspec.to_builtins(memory)
+    return found
+
+
+def read(memory: Memory, label: str, digest: str) -> Memory:
+    """Memory after a snapshot was read."""
+    return msgspec.structs.replace(memory, digests=memory.digests | {label: digest})
+
+
+def after(memory: Memory, emission: Emission, label: str) -> Memory:
+    """Memory after an emission; an older snapshot that came late adds stages only."""
+    stages = emission.stage_labels
+    if memory.latest and memory.latest != "undated" and label != "undated" and label < memory.latest:
+        return msgspec.structs.replace(memory, stages=stages)
+    keys = {str(number): list(table.key.headers) for number, table in enumerate(emission.tables)}
+    columns = {
+        str(number): {field: table.plans[0].head.headers[index].text for field, index in table.plans[0].fields.items()}
+        for number, table in enumerate(emission.tables)
+    }
+    return msgspec.structs.replace(
+        memory, stages=stages, keys=keys, columns=columns, latest=label, prints=emission.fingerprints
+    )
+
+
+def check_columns(memory: Memory, plans: Sequence[SheetPlan], number: int) -> None:
+    """Compare with which header was which field before. A field that moved to another known header is reported; one that has no column
+    any more stops the load (ConfigError): its values would vanish from every deal.
+    """
+    before = memory.columns.get(str(number), {})
+    for plan in plans:
+        here = {field: plan.head.headers[index].text for field, index in plan.fields.items()}
+        names = {words.fold_header(head.given) for head in plan.head.headers}
+        for field, name in before.items():
+            if (
+                here.get(field) == name
+                or (field == "stage" and plan.tab_stage)
+                or (words.fold_header(name) in names and field in here)
+            ):
+                continue
+            if field in here:
+                plan.warn(
+                    "column_renamed",
+                    f"{plan.where}: {field} is now read from column {here[field]!r}; it was {name!r} before.",
+                )
+            elif (
+                field in GUARDED
+                and plan.asked.columns.get(field, "") is not None
+                and words.fold_header(name) not in names
+            ):
+                listed = ", ".join(
+                    repr(head.text)
+                    for head in plan.head.headers
+                    if head.given and head.index not in plan.fields.values()
+                )
+                raise ConfigError(
+                    f"{plan.where}: column {name!r}, read as {field} so far, is gone. Map the new one with `columns: {{{field}: ...}}` "
+                    f"(null if it is given up). Columns not in use: {listed or 'none'}."
+                )
+
+
+def renames(memory: Memory, emission: Emission, label: str) -> Iterator[Record]:
+    """Suggest, never merge: one deal gone and one new with the same company, owner and amount is perhaps a renamed key."""
+    late = memory.latest and label != "undated" and label < memory.latest
+    if not memory.prints or not emission.fingerprints or late:
+        return
+    gone = {key: mark for key, mark in memory.prints.items() if key not in emission.fingerprints and mark}
+    new = {key: mark for key, mark in emission.fingerprints.items() if key not in memory.prints and mark}
+    for key, mark in gone.items():
+        twins = [other for other, its in new.items() if its == mark]
+        if len(twins) == 1 and sum(1 for other in gone.values() if other == mark) == 1:
+            yield Warn(
+                code="key_renamed",
+                message=f"{emission.tables[0].plans[0].where}: deal {key!r} is gone and {twins[0]!r} is new with the same company, owner "
+                "and amount. If it was renamed, link the two in the review list; they are counted as two deals until then.",
+            )
+
+
+def vanished(done: Mapping[str, str], found: Sequence[Snapshot]) -> Iterator[Record]:
+    """Dated snapshots that were read before and whose files are gone: worth a word, what was read stays."""
+    labels = {snapshot.label for snapshot in found}
+    gone = sorted(label for label in done if label not in labels)
+    if gone:
+        yield Warn(
+            code="snapshot_gone",
+            message=f"{len(gone)} snapshot(s) read before have no file any more ({', '.join(gone[:5])}). What was read of them stays.",
+        )

@@ -1,0 +1,328 @@
+"""Money of one column: amounts as decimals, currency, and multipliers, by what the column as a whole decides.
+
+"5.000" is five thousand in Indonesian and five in English. A value with both marks, or with a group that is not three digits, decides for
+its column; else the locale does; a column in which nothing decides is refused with its rows. Amounts never pass through a float's text.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Literal
+
+import msgspec
+
+from connectors.spreadsheet import words
+
+Kind = Literal["empty", "number", "text", "unreadable"]
+
+_DIGITS = re.compile(r"\d[\d.,'’\s]*\d|\d|[.,]\d+")
+_DASH_TAIL = re.compile(r"([.,])\s?[-–—]{1,2}$")
+_GROUP3 = re.compile(r"\d{1,3}(?:_\d{3})+")
+_LAKH = re.compile(r"\d{1,2}(?:_\d{2})*_\d{3}")
+
+
+class Parsed(msgspec.Struct, frozen=True):
+    """What one cell says. `decimal_mark` None with `is_ambiguous` = the column must decide; `digits` keeps the marks."""
+
+    kind: Kind
+    value: Decimal | None = None
+    digits: str = ""
+    negative: bool = False
+    decimal_mark: str | None = None
+    is_ambiguous: bool = False
+    multiplier: str | None = None
+    sign: str | None = None
+    is_percent: bool = False
+
+
+EMPTY = Parsed("empty")
+UNREADABLE = Parsed("unreadable")
+
+
+def parse(cell: object) -> Parsed:
+    """What a cell says as an amount, whatever its type."""
+    if cell is None:
+        return EMPTY
+    if isinstance(cell, bool):
+        return UNREADABLE
+    if isinstance(cell, int | float):
+        number = Decimal(repr(cell))
+        return Parsed("number", number) if number.is_finite() else UNREADABLE
+    return _text(cell) if isinstance(cell, str) else UNREADABLE
+
+
+@lru_cache(maxsize=65536)
+def _text(cell: str) -> Parsed:
+    text = words.fold(cell).replace("−", "-").strip("'\u2019 ")
+    if text in words.nothing():
+        return EMPTY
+    negative = False
+    if text.startswith("(") and text.endswith(")"):
+        negative, text = True, text[1:-1].strip()
+    mark_hint = None
+    if match := _DASH_TAIL.search(text):
+        mark_hint, text = match[1], text[: match.start()]
+    found = _DIGITS.search(text)
+    if found is None:
+        return UNREADABLE
+    before, after = text[: found.start()].strip(), text[found.end() :].strip()
+    if any(ch.isdigit() for ch in after):
+        return UNREADABLE
+    negative, before, after = _minus(before, after, negative=negative)
+    is_percent = "%" in after
+    words_around = _tokens(before) + _tokens(after.replace("%", ""))
+    sign, multiplier = None, None
+    for word in words_around:
+        kind, meaning = _meaning(word)
+        if kind == "unknown" or (kind == "sign" and sign) or (kind == "multiplier" and multiplier):
+            return UNREADABLE
+        if kind in ("sign", "both"):
+            sign = meaning[0]
+        if kind in ("multiplier", "both"):
+            multiplier = meaning[-1]
+    shape = _shape(found[0], mark_hint)
+    if shape is None:
+        return UNREADABLE
+    digits, mark, ambiguous = shape
+    return Parsed("text", None, digits, negative, mark, ambiguous, multiplier, sign, is_percent)
+
+
+def _minus(before: str, after: str, *, negative: bool) -> tuple[bool, str, str]:
+    for dash in ("-", "–"):
+        if before.startswith(dash) or before.endswith(dash):
+            return True, before.strip(dash + " "), after
+        if after.startswith(dash) or after == dash:
+            return True, before, after.strip(dash + " ")
+    return negative, before.removeprefix("+").strip(), after
+
+
+def _tokens(text: str) -> list[str]:
+    return [token for token in text.split(" ") if token]
+
+
+@lru_cache(maxsize=4096)
+def _meaning(word: str) -> tuple[str, tuple[str, ...]]:
+    """("sign", (sign,)), ("multiplier", (word,)), ("both", (sign, word)) or ("unknown", ()) for what stands beside the digits."""
+    if _is_currency(word):
+        return "sign", (word,)
+    if _is_multiplier(word):
+        return "multiplier", (word,)
+    for cut in range(1, len(word)):
+        left, right = word[:cut], word[cut:]
+        if _is_currency(left) and _is_multiplier(right):
+            return "both", (left, right)
+        if _is_multiplier(left) and _is_currency(right):
+            # "TEUR", "T€": a German thousand; nobody writes a trillion in front of its currency.
+            return "both", (right, "tsd" if left == "t" else left)
+    return "unknown", ()
+
+
+def _is_currency(word: str) -> bool:
+    return word in words.currency_signs() or (len(word) == 3 and word.upper() in words.currency_codes())
+
+
+def _is_multiplier(word: str) -> bool:
+    return any(word in words.multipliers(language) for language in ("any", *words.multiplier_languages()))
+
+
+def _shape(digits: str, hint: str | None) -> tuple[str, str | None, bool] | None:
+    """(digits with `_` between groups and `.` for a certain decimal mark, decimal mark shown, ambiguous?) or None when impossible.
+
+    An ambiguous number (one mark, three digits behind it) keeps its own mark in the digits.
+    """
+    text = re.sub(r"[\s'’]+", "_", digits.strip())
+    marks = [ch for ch in text if ch in ".,"]
+    if not marks:
+        return (text, hint, False) if "_" not in text or _grouped(text) else None
+    kinds = set(marks)
+    if len(kinds) == 2:
+        last = marks[-1]
+        if marks.count(last) != 1:
+            return None
+        return _decimal(text.replace("," if last == "." else ".", "_"), last)
+    mark = marks[0]
+    if len(marks) > 1:
+        whole = text.replace(mark, "_")
+        return (whole, "," if mark == "." else ".", False) if _grouped(whole) else None
+    left, right = text.split(mark)
+    if hint is not None:
+        whole = text.replace(mark, "_")
+        return (whole, hint, False) if mark != hint and _grouped(whole) else None
+    plain = left.replace("_", "")
+    if "_" in left or len(right) != 3 or len(plain) > 3 or plain in ("", "0", "00", "000"):
+        return _decimal(text, mark)
+    return text, None, True
+
+
+def _decimal(text: str, mark: str) -> tuple[str, str, bool] | None:
+    left, right = text.split(mark)
+    if "_" in right or ("_" in left and not _grouped(left)):
+        return None
+    return f"{left or '0'}.{right}", mark, False
+
+
+def _grouped(text: str) -> bool:
+    return bool(_GROUP3.fullmatch(text) or _LAKH.fullmatch(text))
+
+
+class MoneyColumn:
+    """Gathers what a column says of its marks and multipliers, then reads its cells."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.rows: dict[str, list[int]] = {".": [], ",": [], "ambiguous": [], "unreadable": []}
+        self.multipliers: dict[str, list[int]] = {}
+        self.signs: set[str] = set()
+        self.max_plain = Decimal(0)
+        self.decimal: str | None = None
+        self.language: str | None = None
+
+    def see(self, row: int, cell: object) -> Parsed:
+        """Count one cell; returns what it says."""
+        parsed = parse(cell)
+        self.counts[parsed.kind] = self.counts.get(parsed.kind, 0) + 1
+        if parsed.kind == "number" and parsed.value is not None:
+            self.max_plain = max(self.max_plain, abs(parsed.value))
+        elif parsed.kind == "unreadable":
+            self._note("unreadable", row)
+        elif parsed.kind == "text":
+            if parsed.is_percent:
+                self.counts["percent"] = self.counts.get("percent", 0) + 1
+            elif not parsed.is_ambiguous:
+                self.max_plain = max(self.max_plain, Decimal(parsed.digits.replace("_", "")))
+            else:
+                self.max_plain = max(self.max_plain, Decimal(1000))
+            if parsed.is_ambiguous:
+                self._note("ambiguous", row)
+            elif parsed.decimal_mark:
+                self._note(parsed.decimal_mark, row)
+            if parsed.multiplier:
+                self.multipliers.setdefault(parsed.multiplier, []).append(row)
+            if parsed.sign:
+                self.signs.add(parsed.sign)
+        return parsed
+
+    def _note(self, what: str, row: int) -> None:
+        if len(self.rows[what]) < 10:
+            self.rows[what].append(row)
+
+    def merge(self, other: MoneyColumn) -> None:
+        """Add what another table's column of the same name showed."""
+        for kind, count in other.counts.items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
+        for what, rows in other.rows.items():
+            self.rows[what] = (self.rows[what] + rows)[:10]
+        for word, rows in other.multipliers.items():
+            self.multipliers[word] = (self.multipliers.get(word, []) + rows)[:10]
+        self.signs |= other.signs
+        self.max_plain = max(self.max_plain, other.max_plain)
+
+    @property
+    def filled(self) -> int:
+        """Cells that hold something."""
+        return sum(self.counts.get(kind, 0) for kind in ("number", "text", "unreadable"))
+
+    @property
+    def readable_share(self) -> float:
+        """Share of filled cells that are amounts."""
+        good = self.counts.get("number", 0) + self.counts.get("text", 0)
+        return good / self.filled if self.filled else 0.0
+
+    def decide(self, locale: words.Locale | None, currencies: frozenset[str] = frozenset()) -> str | None:
+        """Settle marks and multipliers; returns the reason for refusing the column, or None."""
+        return self._decide_marks(locale) or self._decide_multipliers(locale, currencies)
+
+    def _decide_marks(self, locale: words.Locale | None) -> str | None:
+        shown = [mark for mark in (".", ",") if self.rows[mark]]
+        ambiguous = self.rows["ambiguous"]
+        if not ambiguous:
+            return None
+        if len(shown) == 2:
+            return (
+                f"the decimal mark changes inside the column: a point in rows {_some(self.rows['.'])}, a comma in rows "
+                f"{_some(self.rows[','])}, so rows {_some(ambiguous)} may be read in two ways. Write the numbers in one way"
+            )
+        if shown and locale is not None and shown[0] != locale.decimal:
+            return (
+                f"rows {_some(self.rows[shown[0]])} use {shown[0]!r} as decimal mark against `locale: {locale.name}`, so rows "
+                f"{_some(ambiguous)} may be read in two ways. Correct the locale or write the numbers in one way"
+            )
+        if not shown and locale is None:
+            return (
+                f"a number such as 5.000 or 5,000 may be thousands or decimals (rows {_some(ambiguous)}). "
+                "Set `locale` (for example id_ID or en_US)"
+            )
+        self.decimal = shown[0] if shown else (locale.decimal if locale else None)
+        return None
+
+    def _decide_multipliers(self, locale: words.Locale | None, currencies: frozenset[str]) -> str | None:
+        if not self.multipliers:
+            return None
+        if locale is not None and all(self._power(word, locale.language) is not None for word in self.multipliers):
+            self.language = locale.language
+            return None
+        open_languages = [
+            language
+            for language in words.multiplier_languages()
+            if all(self._power(word, language) is not None for word in self.multipliers)
+        ]
+        if "IDR" in currencies and "id" in open_languages:
+            open_languages = ["id"]
+        meanings = {tuple(self._power(word, lang) for word in sorted(self.multipliers)) for lang in open_languages}
+        if len(meanings) == 1 and locale is None:
+            self.language = open_languages[0]
+            return None
+        rows = [row for found in self.multipliers.values() for row in found]
+        return (
+            f"the multipliers in rows {_some(rows)} mean different numbers in different languages "
+            "(M is a million in English, a miliar in Indonesian). Set `locale` to the language of the sheet"
+        )
+
+    @staticmethod
+    def _power(word: str, language: str) -> int | None:
+        return words.multipliers(language).get(word, words.multipliers("any").get(word))
+
+    def value(self, parsed: Parsed) -> Decimal | None:
+        """The amount of a cell under what the column decided; None for empty or unreadable cells."""
+        if parsed.kind == "number":
+            return parsed.value
+        if parsed.kind != "text":
+            return None
+        digits = parsed.digits
+        if parsed.is_ambiguous:
+            mark = "," if "," in digits else "."
+            digits = digits.replace(mark, "." if mark == self.decimal else "")
+        try:
+            number = Decimal(digits.replace("_", ""))
+        except InvalidOperation:
+            return None
+        if parsed.multiplier:
+            power = self._power(parsed.multiplier, self.language or "any")
+            if power is None:
+                return None
+            number *= 10**power
+        return -number if parsed.negative else number
+
+
+def currency_of(sign: str, *, default: str | None, locale: words.Locale | None) -> str | None:
+    """The currency that a sign or code beside an amount means; None when it is several and nothing decides ("$" is not always USD)."""
+    if len(sign) == 3 and sign.upper() in words.currency_codes():
+        return sign.upper()
+    codes = words.currency_signs().get(sign, ())
+    if len(codes) == 1:
+        return codes[0]
+    if default in codes:
+        return default
+    country = words.country_currency(locale.country if locale else None)
+    if country in codes:
+        return country
+    if sign == "¥" and locale is not None:
+        return {"ja": "JPY", "zh": "CNY"}.get(locale.language)
+    return None
+
+
+def _some(rows: list[int]) -> str:
+    shown = ", ".join(str(row) for row in sorted(set(rows))[:5])
+    return shown + (", ..." if len(set(rows)) > 5 else "")

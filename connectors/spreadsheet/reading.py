@@ -1,0 +1,236 @@
+"""Cells to fields, by what the survey settled. One row in, one draft out; a cell that cannot be read is left empty and reported by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connectors.spreadsheet import dates, money, words
+from connectors.spreadsheet.draft import Draft, StageDay
+from connectors.spreadsheet.grid import Cell, letter, raw_of, text_of
+from connectors.spreadsheet.keys import KeyChoice
+from connectors.spreadsheet.mapping import DATE_FIELDS, LOG_FIELDS
+from connectors.spreadsheet.planning import SheetPlan
+from connectors.spreadsheet.table import Row, strip_count
+
+_TEXT_FIELDS = ("name", "company", "owner", "lead_source", "deal_type", "lost_reason", "pipeline")
+_INSTANTS = ("created_at", "closed_at", "stage_entered_at", "last_activity_at", "next_activity_at")
+_LARGEST = Decimal(10) ** 14
+_CENT4 = Decimal("0.0001")
+_MAX_NAMED_CELLS = 8
+#: Header like "Nilai (Rp)" or "Amount in EUR".
+_HEADER_CURRENCY = re.compile(r"[(\[]\s*([^)\]]{1,4})\s*[)\]]|(?:\bin\s+|,\s*)([A-Za-z]{3}|[€$£¥])\s*$|\b([A-Z]{3})$")
+
+
+class Reader:
+    """Reads the rows of one planned sheet."""
+
+    def __init__(self, plan: SheetPlan, choice: KeyChoice | None, table: int) -> None:
+        self.plan, self.choice, self.table = plan, choice, table
+        self.zone = ZoneInfo(plan.asked.timezone)
+        fields = plan.fields
+        self._texts = [(name, fields[name]) for name in _TEXT_FIELDS if name in fields]
+        self._instants = [(name, fields[name]) for name in _INSTANTS if name in fields]
+        used = {index for name, index in fields.items() if name not in ("weighted", "updated_at")}
+        used |= {index for _, index in plan.mapping.stage_dates}
+        if choice is not None and not choice.is_folded:
+            used |= set(choice.columns)
+        if plan.layout == "log":
+            used |= {fields[name] for name in LOG_FIELDS if name in fields}
+        elif "status" in fields and not plan.status_is_outcome and fields.get("stage") != fields["status"]:
+            used.discard(fields["status"])
+        self._custom = [(head.text, head.index) for head in plan.head.headers if head.index not in used]
+        self._names = [head.text for head in plan.head.headers]
+        self._header_currency = self._currency_in_header()
+        self._key_column = letter(min(choice.columns)) if choice and choice.columns else "A"
+
+    def _currency_in_header(self) -> str | None:
+        index = self.plan.fields.get("amount")
+        if index is None:
+            return None
+        match = _HEADER_CURRENCY.search(self.plan.head.headers[index].given)
+        sign = words.fold(next((part for part in match.groups() if part), "")) if match else ""
+        asked = self.plan.asked
+        return money.currency_of(sign, default=asked.default_currency, locale=asked.locale) if sign else None
+
+    def draft(self, row: Row, key: str) -> Draft:
+        """What the row says."""
+        cells, plan = row.cells, self.plan
+        fields = plan.fields
+        draft = Draft(
+            key=key,
+            row=row.number,
+            table=self.table,
+            file=plan.grid.file,
+            sheet=plan.grid.sheet,
+            column=self._key_column,
+        )
+        for name, index in self._texts:
+            setattr(draft, name, self._text(row, index))
+        draft.stage = self._stage(row)
+        if "status" in fields and plan.status_is_outcome:
+            draft.status = words.outcome_of(text_of(cells[fields["status"]]))
+        if plan.tab_owner and draft.owner is None:
+            draft.owner = plan.tab_owner
+        if "amount" in fields:
+            draft.amount, draft.currency = self._amount(row, fields["amount"])
+        if "probability" in fields:
+            draft.probability = self._probability(row, fields["probability"])
+        for name, index in self._instants:
+            found = self._when(row, index, name)
+            setattr(draft, name, found and found[1])
+            if name == "closed_at" and found:
+                draft.close_day, draft.close_at, draft.close_has_time = found
+        if "expected_close_date" in fields:
+            found = self._when(row, fields["expected_close_date"], "expected_close_date")
+            if found:
+                draft.expected_close_date = found[0]
+                if "closed_at" not in fields:
+                    draft.close_day, draft.close_at, draft.close_has_time = found
+        if plan.mapping.stage_dates:
+            draft.has_stage_dates = True
+            draft.stage_days = self._stage_days(row)
+        if plan.layout == "log":
+            self._log(row, draft)
+        draft.custom = self._custom_fields(row)
+        draft.raw = raw_of({name: cell for name, cell in zip(self._names, cells, strict=False) if cell is not None})
+        return draft
+
+    def _text(self, row: Row, index: int) -> str | None:
+        text = text_of(row.cells[index])
+        if not text or words.fold(text) in words.nothing("text"):
+            return None
+        if text.startswith("#") and words.fold(text) in words.words("errors"):
+            self._bad(row, index, "error value")
+            return None
+        return text
+
+    def _stage(self, row: Row) -> str | None:
+        plan, fields = self.plan, self.plan.fields
+        if plan.layout == "log":
+            index = fields.get("to_stage", fields.get("stage"))
+            return self._text(row, index) if index is not None else None
+        if plan.layout == "grouped":
+            if "stage" in fields and (own := self._text(row, fields["stage"])):
+                return strip_count(own)
+            return row.group
+        if "stage" in fields:
+            return self._text(row, fields["stage"])
+        return plan.tab_stage
+
+    def _amount(self, row: Row, index: int) -> tuple[Decimal | None, str | None]:
+        parsed = money.parse(row.cells[index])
+        if parsed.kind == "unreadable" or parsed.is_percent:
+            self._bad(row, index, self._error_or(row, index, "not an amount"))
+            return None, None
+        value = self.plan.money[index].value(parsed)
+        if value is None:
+            return None, None
+        if abs(value) >= _LARGEST:
+            self._bad(row, index, "amount out of range")
+            return None, None
+        exponent = value.as_tuple().exponent
+        if isinstance(exponent, int) and exponent < -4:
+            value = value.quantize(_CENT4, ROUND_HALF_UP)
+        return value, self._currency(row, index, parsed.sign)
+
+    def _currency(self, row: Row, index: int, sign: str | None) -> str | None:
+        asked = self.plan.asked
+        if sign:
+            code = money.currency_of(sign, default=asked.default_currency, locale=asked.locale)
+            if code is None:
+                self._bad(row, index, f"currency of {sign!r} not known (set `default_currency`)")
+            return code
+        column = self.plan.fields.get("currency")
+        if column is not None and (text := text_of(row.cells[column])):
+            code = money.currency_of(words.fold(text), default=asked.default_currency, locale=asked.locale)
+            if code is None:
+                self._bad(row, column, "not a currency")
+            return code
+        return self._header_currency or asked.default_currency
+
+    def _probability(self, row: Row, index: int) -> float | None:
+        parsed = money.parse(row.cells[index])
+        value = self.plan.money[index].value(parsed)
+        if value is None:
+            return None
+        share = value / 100 if parsed.is_percent or self.plan.percent_points else value
+        if not 0 <= share <= 1:
+            self._bad(row, index, "not a probability")
+            return None
+        return float(share)
+
+    def _when(self, row: Row, index: int, field: str) -> tuple[date, datetime, bool] | None:
+        """(day as written, its instant in UTC, whether it has a time of day)."""
+        parsed = dates.parse(row.cells[index])
+        if parsed.kind == "empty":
+            return None
+        found = self.plan.dates[index].value(parsed, date1904=self.plan.grid.date1904)
+        if found is None:
+            text = "not a whole day" if parsed.kind == "partial" else "not a date"
+            self._bad(row, index, self._error_or(row, index, text))
+            return None
+        day, clock, offset = found
+        return day, dates.instant(day, clock, offset, self.zone), clock is not None
+
+    def _stage_days(self, row: Row) -> list[StageDay]:
+        found = []
+        for order, (stage, index) in enumerate(self.plan.mapping.stage_dates):
+            when = self._when(row, index, stage)
+            if when:
+                found.append(StageDay(stage, order, when[1], when[2]))
+        return found
+
+    def _log(self, row: Row, draft: Draft) -> None:
+        fields = self.plan.fields
+        draft.is_log = True
+        when = self._when(row, fields["changed_at"], "changed_at")
+        if when:
+            draft.changed_at, draft.changed_has_time = when[1], when[2]
+        if "from_stage" in fields:
+            draft.from_stage = self._text(row, fields["from_stage"])
+        if "changed_by" in fields:
+            draft.changed_by = self._text(row, fields["changed_by"])
+
+    def _custom_fields(self, row: Row) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, index in self._custom:
+            cell = row.cells[index]
+            if cell is None:
+                continue
+            if isinstance(cell, str):
+                text = text_of(cell)
+                if text:
+                    found[name] = text
+            elif isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+                found[name] = int(cell)
+            else:
+                found[name] = cell if isinstance(cell, bool | int | float) else text_of(cell)
+        return found
+
+    def _error_or(self, row: Row, index: int, what: str) -> str:
+        return "error value" if words.fold(text_of(row.cells[index])) in words.words("errors") else what
+
+    def _bad(self, row: Row, index: int, what: str) -> None:
+        cells = self.plan.bad_cells.setdefault((what, self.plan.head.headers[index].label), [])
+        cells.append(f"{letter(index)}{row.number}" if len(cells) < _MAX_NAMED_CELLS else "")
+
+
+def needed_dates(plan: SheetPlan) -> set[int]:
+    """Columns that are read as dates."""
+    found = {index for name, index in plan.fields.items() if name in DATE_FIELDS and name != "updated_at"}
+    return found | {index for _, index in plan.mapping.stage_dates}
+
+
+def needed_money(plan: SheetPlan) -> set[int]:
+    """Columns that are read as numbers."""
+    return {plan.fields[name] for name in ("amount", "probability") if name in plan.fields}
+
+
+def is_filled(cells: Sequence[Cell], index: int | None) -> bool:
+    """Whether a row has something in a column."""
+    return index is not None and bool(text_of(cells[index]))

@@ -1,0 +1,145 @@
+"""The rows of a table below its header: deals on one side, dropped rows with their reason on the other. No row is lost without a word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+from connectors.spreadsheet import money, words
+from connectors.spreadsheet.grid import Cell, Grid, text_of
+from connectors.spreadsheet.header import Head
+
+Dropped = Literal["total", "repeated_header", "note", "group_label"]
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One row under the header: its number, its cells padded to the header's width, and why it is not a deal (None: it is one)."""
+
+    number: int
+    cells: list[Cell]
+    dropped: Dropped | None = None
+    #: The group it stands in, where group labels are filled down.
+    group: str | None = None
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """What row judging needs to know of a table: column indexes of stage, key and name, and whether group labels stand in it."""
+
+    stage: int | None = None
+    identity: tuple[int, ...] = ()
+    dates: tuple[int, ...] = ()
+    width: int = 0
+    #: Column whose label is filled down inside a group (the stage is written on the group's first row only).
+    fill_down: int | None = None
+    #: Rows that hold nothing but a label name the group of the rows below.
+    label_rows: bool = False
+
+
+def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
+    """Every row below the header that holds something, judged. Blank rows end nothing."""
+    names = {header.index: words.fold(header.given) for header in head.headers if header.given}
+    width = len(head.headers)
+    group: str | None = None
+    for number, given in grid.rows():
+        if number <= head.last:
+            continue
+        cells = given if len(given) == width else given[:width] + [None] * (width - len(given))
+        filled = [
+            index
+            for index, cell in enumerate(cells)
+            if cell is not None and (cell.__class__ is not str or _holds(cell))
+        ]
+        if not filled:
+            continue
+        why = judge(cells, filled, names, shape)
+        if why in ("total", "repeated_header"):
+            group = None if why == "total" else group
+        elif why == "group_label":
+            group = strip_count(text_of(cells[filled[0]]))
+        elif why is None and shape.fill_down is not None:
+            own = text_of(cells[shape.fill_down])
+            group = strip_count(own) if own else group
+        yield Row(number, cells, why, group)
+
+
+def _holds(cell: Cell) -> bool:
+    return cell is not None and (not isinstance(cell, str) or bool(cell.strip()))
+
+
+def judge(cells: Sequence[Cell], filled: list[int], names: dict[int, str], shape: Shape) -> Dropped | None:
+    """Why a row is not a deal, or None."""
+    if _is_repeated_header(cells, filled, names):
+        return "repeated_header"
+    first = text_of(cells[filled[0]])
+    if _is_total(cells, filled, shape):
+        return "total"
+    if len(filled) == 1:
+        if shape.label_rows and money.parse(first).kind != "text":
+            return "group_label"
+        if is_note(first) and len(names) > 2:
+            return "note"
+    return None
+
+
+def _is_repeated_header(cells: Sequence[Cell], filled: list[int], names: dict[int, str]) -> bool:
+    first = filled[0]
+    if len(filled) < 2 or len(filled) < len(names) / 2 or names.get(first) != words.fold(text_of(cells[first])):
+        return False
+    return all(
+        isinstance(cells[index], str) and names.get(index) == words.fold(text_of(cells[index])) for index in filled
+    )
+
+
+_COUNT = re.compile(r"\s*\(\s*\d+[^)]*\)\s*$|\s*[-–:]\s*\d+\s*$")
+
+
+def strip_count(label: str) -> str:
+    """A group label without the count behind it: "Proposal (3)" is Proposal."""
+    return _COUNT.sub("", label).strip().rstrip(":").strip() or label.strip()
+
+
+def _is_total(cells: Sequence[Cell], filled: list[int], shape: Shape) -> bool:
+    """A sum: its first text is a word for total, and it has neither a stage nor a date of its own (a customer may be called Total)."""
+    lead = next((index for index in filled if isinstance(cells[index], str)), None)
+    if lead is None:
+        return False
+    text = words.fold(text_of(cells[lead])).rstrip(":").strip()
+    if text.split(" ", 1)[0].split("(", 1)[0].rstrip(":") not in words.total_starts():
+        return False
+    whole = strip_count(text) in words.words("totals") or text in words.words("totals")
+    if not whole and not any(text.startswith((word + " ", word + ":")) for word in words.words("totals")):
+        return False
+    stage_filled = shape.stage is not None and shape.stage != lead and _holds(cells[shape.stage])
+    dated = any(
+        _holds(cells[index]) and not isinstance(cells[index], int | float) for index in shape.dates if index != lead
+    )
+    if stage_filled or dated:
+        return False
+    others = [index for index in filled if index != lead]
+    plain = all(
+        not isinstance(cells[index], str) or money.parse(cells[index]).kind in ("text", "empty") for index in others
+    )
+    return (
+        plain
+        if whole
+        else plain and bool(others) and not any(index in shape.identity and index != lead for index in others)
+    )
+
+
+_SENTENCE = re.compile(r"\S+\s+\S+\s+\S+\s+\S+\s+\S+.*[.!]$", re.DOTALL)
+
+
+def is_note(text: str) -> bool:
+    """A line under the table that is not a deal: a footnote, a legend, a copyright line, a whole sentence."""
+    folded = words.fold(text)
+    return any(_starts(folded, start) for start in words.words("notes")) or bool(_SENTENCE.fullmatch(text))
+
+
+def _starts(text: str, start: str) -> bool:
+    if not text.startswith(start):
+        return False
+    rest = text[len(start) :]
+    return not start[-1].isalnum() or not rest or not rest[0].isalnum()

@@ -1,0 +1,200 @@
+"""The words of sheets as data: synonyms of headers, months, multipliers, totals, outcomes (`data/*.toml`), and how text is folded.
+
+Both files are meant to be read and corrected by people who know the language; nothing in here decides what a word means.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from functools import cache, lru_cache
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+from connectors.sdk.errors import ConfigError
+
+#: Tables of `headers.toml` that are not fields.
+_NOT_FIELDS = ("weak", "never_within")
+_SPACES = re.compile(r"\s+")
+_HEADER_NOISE = re.compile(r"[:*()\[\]#$€£¥%._/\\\"]+")
+
+
+@lru_cache(maxsize=1 << 16)
+def fold(text: str) -> str:
+    """Text for comparing: NFKC, case folded, runs of white space (no-break ones too) as one space, trimmed."""
+    if text.isascii() and "  " not in text and text.isprintable():
+        return text.lower().strip()
+    return _SPACES.sub(" ", unicodedata.normalize("NFKC", text).replace("\u200b", "").casefold()).strip()
+
+
+def fold_header(text: str) -> str:
+    """A header for comparing: folded, without `:*()#$%`, underscores as spaces. "%" and "#" alone stay what they are."""
+    folded = fold(text)
+    bare = _SPACES.sub(" ", _HEADER_NOISE.sub(" ", folded)).strip(" -–—")
+    return bare or folded
+
+
+@cache
+def _load(name: str) -> dict[str, Any]:
+    text = (
+        resources.files("connectors.spreadsheet").joinpath("data").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    )
+    return tomllib.loads(text)
+
+
+@cache
+def words(section: str) -> frozenset[str]:
+    """Every folded word of a section of `words.toml`, all languages together."""
+    found = _load("words")[section]
+    return frozenset(fold(word) for group in found.values() for word in group)
+
+
+@cache
+def nothing(kind: str = "any") -> frozenset[str]:
+    """What counts as an empty cell: `any` in number and date columns, `text` in columns of names."""
+    return frozenset(fold(word) for word in _load("words")["nothing"][kind])
+
+
+@cache
+def synonyms() -> dict[str, tuple[tuple[str, str], ...]]:
+    """Folded header -> ((field, language), ...), every field that the header may stand for."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for field, languages in _load("headers").items():
+        if field in _NOT_FIELDS:
+            continue
+        for language, names in languages.items():
+            for name in names:
+                pairs = found.setdefault(fold_header(name), [])
+                if (field, language) not in pairs:
+                    pairs.append((field, language))
+    return {name: tuple(pairs) for name, pairs in found.items()}
+
+
+@cache
+def fields() -> tuple[str, ...]:
+    """Every field that a column can be, in the order of the data file."""
+    return tuple(name for name in _load("headers") if name not in _NOT_FIELDS)
+
+
+@cache
+def weak_headers() -> frozenset[str]:
+    """Folded headers so general that a more telling one goes first."""
+    return frozenset(fold_header(name) for name in _load("headers")["weak"]["any"])
+
+
+@cache
+def total_starts() -> frozenset[str]:
+    """First words of everything that heads a sum, for a quick look before a closer one."""
+    return frozenset(word.split(" ")[0] for word in words("totals"))
+
+
+@cache
+def months() -> dict[str, int]:
+    """Folded month name or abbreviation -> 1..12."""
+    return {fold(name): int(number) for number, names in _load("words")["months"].items() for name in names}
+
+
+@cache
+def ladder() -> dict[str, int]:
+    """Folded stage word -> its rung (10 lowest .. 60), 1000 for won, 1010 for lost."""
+    rungs = {fold(name): int(rung) for rung, names in _load("words")["ladder"].items() for name in names}
+    return rungs | dict.fromkeys(words("outcome_won"), 1000) | dict.fromkeys(words("outcome_lost"), 1010)
+
+
+@lru_cache(maxsize=1 << 14)
+def outcome_of(label: str | None) -> str | None:
+    """won, lost or open where the label plainly says so, else None. A number in front ("5. Won") does not matter."""
+    if not label:
+        return None
+    folded = bare_label(label)
+    for outcome in ("won", "lost", "open"):
+        if folded in words(f"outcome_{outcome}"):
+            return outcome
+    return None
+
+
+_LEADING_NUMBER = re.compile(r"^\(?\d{1,2}\s*[.):\-–]\s*|\s*\(\d+\)$|\s*\(?\d{1,3}\s?%\)?$")
+
+
+def bare_label(label: str) -> str:
+    """A stage label without a number in front, a count or a percentage behind, folded."""
+    folded = fold(label)
+    while (shorter := _LEADING_NUMBER.sub("", folded).strip(" -–:")) and shorter != folded:
+        folded = shorter
+    return folded
+
+
+def rung(label: str) -> int | None:
+    """The rung of an ordinary ladder that a label names, None where the words are not known."""
+    return ladder().get(bare_label(label))
+
+
+@cache
+def never_within() -> frozenset[str]:
+    """Folded words with which a longer header means something else than the synonym inside it."""
+    return frozenset(fold(name) for name in _load("headers")["never_within"]["any"])
+
+
+class Locale(msgspec.Struct, frozen=True):
+    """How a language (and country) writes: `decimal` mark, `order` of numeric dates (dmy, mdy, ymd; None = it does not tell)."""
+
+    name: str
+    language: str
+    country: str | None
+    decimal: str
+    order: str | None
+
+
+@cache
+def locale(name: str) -> Locale:
+    """The locale of a name such as `id_ID`, `id-ID` or `de`. Raises ConfigError for one that is not in the data."""
+    match = re.fullmatch(r"([A-Za-z]{2})(?:[-_]([A-Za-z]{2}))?(?:[.@].*)?", name.strip())
+    table = _load("words")["locales"]
+    if match is None or match[1].lower() not in table["default"]:
+        raise ConfigError(f"locale {name!r} is not known. Use language_COUNTRY, for example id_ID, en_US, de_DE.")
+    language, country = match[1].lower(), match[2].upper() if match[2] else None
+    full = f"{language}_{country}" if country else language
+    how = table["country"].get(full) or table["default"][language]
+    return Locale(full, language, country, how["decimal"], how["order"] or None)
+
+
+@cache
+def code_page(language: str | None) -> str:
+    """The code page that desktop programs of a language wrote before UTF-8."""
+    pages: dict[str, str] = _load("words")["code_pages"]
+    return pages.get(language or "default", pages["default"])
+
+
+@cache
+def multipliers(language: str) -> dict[str, int]:
+    """Folded multiplier word -> power of ten, as a language means it (`any`: all languages)."""
+    groups = _load("words")["multipliers"].get(language, {})
+    return {fold(word): int(power) for power, names in groups.items() for word in names}
+
+
+@cache
+def multiplier_languages() -> tuple[str, ...]:
+    """Languages that have multiplier words of their own."""
+    return tuple(name for name in _load("words")["multipliers"] if name != "any")
+
+
+@cache
+def currency_signs() -> dict[str, tuple[str, ...]]:
+    """Folded sign -> currencies that write it, the likeliest first."""
+    return {fold(sign): tuple(codes) for sign, codes in _load("words")["currency_signs"].items()}
+
+
+@cache
+def currency_codes() -> frozenset[str]:
+    """ISO 4217 codes that are recognised inside cells and headers."""
+    return frozenset(_load("words")["currency_codes"]["any"])
+
+
+@cache
+def country_currency(country: str | None) -> str | None:
+    """The currency of a country code, None where it is not in the data."""
+    found: dict[str, str] = _load("words")["locales"]["currency"]
+    return found.get(country or "")
