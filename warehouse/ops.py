@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -213,12 +213,12 @@ _STAGING_COMMENTS = {
 
 
 def create_source_status(
-    con: duckdb.DuckDBPyConnection, snapshot: Snapshot, connectors: Mapping[str, str], *, stale: Set[str]
+    con: duckdb.DuckDBPyConnection, snapshot: Snapshot, connectors: Mapping[str, str], *, at_sequence: Mapping[str, int]
 ) -> None:
     """`staging.source_status`: one row per configured source, also for one that never synced."""
-    facts = {row["source_key"]: row for row in snapshot.source_facts()}
+    facts = {row["source_key"]: row for row in snapshot.source_facts(at_sequence)}
     rows = [
-        {**facts.get(key, {}), "source_key": key, "source_type": connector, "is_stale": key in stale}
+        {**facts.get(key, {}), "source_key": key, "source_type": connector, "is_stale": key in at_sequence}
         for key, connector in sorted(connectors.items())
     ]
     insert_rows(con, "staging.source_status", _SOURCE_STATUS, rows)
