@@ -1,0 +1,471 @@
+"""Decides what becomes of each record of a sync: a new version, a presence row, a reading of history, a reject, or nothing because it is held.
+
+A batch is looked up in the index at once and then handled strictly in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from connectors.sdk.errors import VendorError
+from connectors.sdk.records import Deal, FieldDef, HistoryRead, Record, Reject, Seen, Tombstone, joined_key
+from warehouse.landing.drift import Drift
+from warehouse.landing.history import EVENT_STREAMS, Event, HeldEvents, Reading, reading_of
+from warehouse.landing.index import HeldHistory, HeldRow, Index
+from warehouse.landing.lines import (
+    CODECS,
+    KEYED_STREAMS,
+    PRESENCE,
+    READING,
+    BadRecordError,
+    Codec,
+    PresenceRow,
+    ReadingRow,
+    Stamp,
+    checked_key,
+)
+from warehouse.landing.presence import Presence
+from warehouse.landing.recent import UNKNOWN, Marks, Recent
+from warehouse.landing.reports import RowCounts
+from warehouse.landing.spool import Spools
+from warehouse.landing.stamps import Stamper
+from warehouse.landing.sweeps import Sweeps, rejects_of
+
+#: Held rejects that are watched for being repaired by an ordinary record; beyond that only a full sweep settles them.
+_REJECTS_WATCHED = 50_000
+_REJECTS = CODECS[Reject]
+
+
+class Item(NamedTuple):
+    """A record on its way: the stream and key it speaks of, its codec (None: it is no row itself), and its stamp."""
+
+    record: Any
+    stream: str
+    key: str
+    codec: Codec | None
+    stamp: Stamp
+
+
+class Known(NamedTuple):
+    """What the index says about one batch."""
+
+    rows: dict[tuple[str, str], HeldRow]
+    dated: dict[tuple[str, str, int], str]
+    histories: dict[str, HeldHistory]
+
+
+class Intake:
+    """Handles the records of one sync; lines go to the spools, keys to the sweeps, counts to `rows`."""
+
+    def __init__(
+        self,
+        index: Index,
+        held_events: HeldEvents,
+        *,
+        stamper: Stamper,
+        spools: Spools,
+        sweeps: Sweeps,
+        drift: Drift,
+    ) -> None:
+        self._index = index
+        self._held_events = held_events
+        self._stamper = stamper
+        self._spools = spools
+        self._sweeps = sweeps
+        self._drift = drift
+        self._presence = Presence()
+        self._contents = Recent()
+        self._dated = Recent()
+        self._readings = Recent()
+        self._moved = Marks()
+        self._ordinal = 0
+        self._watched: set[str] | None = None
+        self._watched_by_record: dict[str, list[str]] = {}
+        self._rejected_now: set[str] = set()
+        self._good_again: set[str] = set()
+        self.rows: dict[str, RowCounts] = {}
+
+    def counts(self, stream: str) -> RowCounts:
+        """The counts of a stream, to be added to."""
+        found = self.rows.get(stream)
+        if found is None:
+            found = self.rows[stream] = RowCounts()
+        return found
+
+    def handle(self, records: Sequence[Record]) -> None:
+        """Handle a batch. Raises VendorError for a record of a type that cannot be landed."""
+        items = [self._item(record) for record in records]
+        known = self._look_up(items)
+        events = self._events_of_incomplete(items, known)
+        for item in items:
+            if item.codec is not None:
+                self._version(item, known)
+            elif isinstance(item.record, Reading):
+                self._reading(item, item.record, known, events)
+            else:
+                self._assertion(item, known)
+
+    # --- what a record is ------------------------------------------------------------------------------------------------------------
+
+    def _item(self, record: Any) -> Item:
+        kind = type(record)
+        codec = CODECS.get(kind)
+        try:
+            if codec is not None and codec.stream not in EVENT_STREAMS:
+                at = self._stamper.of(record.read_at) if codec.has_read_at else self._stamper.now()
+                return Item(record, codec.stream, codec.key(record), codec, at)
+            if kind is HistoryRead:
+                reading = reading_of(record)
+                return Item(reading, "history_reads", reading.deal_id, None, self._stamper.of(record.read_at))
+            if kind is Tombstone or kind is Seen:
+                if record.stream not in KEYED_STREAMS:
+                    raise VendorError(
+                        f"a {kind.__name__} names {record.stream!r}, which is no stream with keys in landing."
+                    )
+                return Item(
+                    record, record.stream, checked_key(record.key, "key"), None, self._stamper.of(record.read_at)
+                )
+        except BadRecordError as error:
+            return self._as_reject(record, error)
+        if codec is not None:
+            raise VendorError(f"the connector yields a {kind.__name__} by itself; it must come inside a HistoryRead.")
+        raise VendorError(f"the connector yields a {kind.__name__}, which is no record that landing knows.")
+
+    def _as_reject(self, record: Any, error: BadRecordError, key: str | None = None) -> Item:
+        """The reject that stands for a record which cannot be landed, with as much of it as can be kept."""
+        codec = CODECS.get(type(record))
+        stream = codec.stream if codec else "stage_changes" if isinstance(record, HistoryRead) else "presence"
+        values: dict[str, Any] = {"stream": stream, "reason": error.reason, "detail": error.detail, "key": key}
+        if isinstance(record, Reject):
+            values |= {"stream": str(record.stream), "is_dropped": record.is_dropped is True}
+        if key is None:
+            with contextlib.suppress(BadRecordError):  # the key may be what is wrong with it
+                values["key"] = codec.key(record) if codec and not isinstance(record, Reject) else None
+        for name in ("source_file", "source_sheet"):
+            value = getattr(record, name, None)
+            values[name] = value if isinstance(value, str) else None
+        row = getattr(record, "source_row", None)
+        values["source_row"] = row if type(row) is int else None
+        values["raw"] = _kept_raw(record)
+        reject = Reject(**values)
+        return Item(reject, "rejects", _REJECTS.key(reject), _REJECTS, self._stamper.now())
+
+    # --- what is held ----------------------------------------------------------------------------------------------------------------
+
+    def _look_up(self, items: Sequence[Item]) -> Known:
+        keys: dict[str, list[str]] = {}
+        dated: dict[str, list[tuple[str, int]]] = {}
+        deals: list[str] = []
+        for record, stream, key, codec, at in items:
+            if stream == "history_reads":
+                deals.append(key)
+            else:
+                keys.setdefault(stream, []).append(key)
+            if at.is_dated:
+                if codec is not None or stream == "history_reads":
+                    dated.setdefault(stream, []).append((key, at.read_at_us))
+                elif isinstance(record, Tombstone):
+                    dated.setdefault("presence", []).append((joined_key(stream, key), at.read_at_us))
+        rows = {
+            (stream, key): row
+            for stream, wanted in keys.items()
+            if not self._index.is_empty(stream)
+            for key, row in self._index.rows(stream, wanted).items()
+        }
+        landed = {
+            (stream, key, at): digest
+            for stream, pairs in dated.items()
+            for (key, at), digest in self._index.dated(stream, pairs).items()
+        }
+        return Known(rows, landed, self._index.histories(deals) if deals else {})
+
+    def _events_of_incomplete(self, items: Sequence[Item], known: Known) -> dict[str, dict[tuple[str, str], str]]:
+        wanted = [
+            item.key
+            for item in items
+            if isinstance(item.record, Reading) and not item.record.complete and item.key in known.histories
+        ]
+        return self._held_events.of(wanted) if wanted else {}
+
+    # --- versions --------------------------------------------------------------------------------------------------------------------
+
+    def _version(self, item: Item, known: Known) -> None:
+        record, stream, key, codec, at = item
+        assert codec is not None
+        held = known.rows.get((stream, key))
+        if isinstance(record, Reject):
+            self._note_reject(record, key)
+        else:
+            self._sweeps.saw(stream, key)
+            self.counts(stream).read += 1
+        try:
+            content = codec.encode(record)
+        except BadRecordError as error:
+            if isinstance(record, Reject):
+                record = msgspec.structs.replace(record, raw={}, detail=f"{_plain(record.detail)} ({error.reason})")
+                content = codec.encode(record)
+            else:
+                self.counts(stream).read -= 1  # the reject counts it
+                self._version(self._as_reject(record, error, key), known)
+                return
+        fresh = self._is_fresh(item, content.digest, held, known)
+        if fresh:
+            self._count_fresh(stream, key, held)
+            self._put(codec.stream, codec.line(content, key, self._next(), at))
+            # A dated row may not be the last in the order of reading, so it says nothing about what an undated one is compared with.
+            last = UNKNOWN if at.is_dated else content.digest
+            self._contents.put((stream, key), last, held=held is not None and held.hash is not None)
+            if held is not None and stream == "deals" and _has_moved(record, held):
+                self._moved.add(key)
+        if held is not None:
+            kind = (record.presence or "present") if isinstance(record, Deal) else "present"
+            self._say(self._presence.of_version(stream, key, kind, at.read_at_us, held, fresh=fresh), at)
+        self._note(record, stream, key)
+
+    def _is_fresh(self, item: Item, digest: str, held: HeldRow | None, known: Known) -> bool:
+        """True when this content is not what is held. A dated row is compared with what was landed for its own instant only."""
+        if item.stamp.is_dated:
+            mark = (item.stream, item.key, item.stamp.read_at_us)
+            before = self._dated.get(mark)
+            if before is None:
+                before = known.dated.get(mark)
+            if before == digest:
+                return False
+            self._dated.put(mark, digest, held=mark in known.dated)
+            return True
+        before = self._contents.get((item.stream, item.key))
+        if before is None and held is not None:
+            before = held.hash
+        return before is UNKNOWN or before != digest
+
+    def _count_fresh(self, stream: str, key: str, held: HeldRow | None) -> None:
+        if stream == "rejects":
+            return
+        known = (held is not None and held.hash is not None) or self._contents.get((stream, key)) is not None
+        if known:
+            self.counts(stream).changed += 1
+        else:
+            self.counts(stream).new += 1
+
+    def _note(self, record: Any, stream: str, key: str) -> None:
+        if isinstance(record, FieldDef):
+            self._drift.saw_definition(record)
+        elif self._drift.from_raw and stream != "rejects":
+            self._drift.saw_raw(stream, record.raw)
+        if self._watched_keys() and self._watched_by_record:
+            self._good_again.update(self._watched_by_record.get(joined_key(stream, key) + ":", ()))
+
+    # --- presence --------------------------------------------------------------------------------------------------------------------
+
+    def _assertion(self, item: Item, known: Known) -> None:
+        record, stream, key, _, at = item
+        held = known.rows.get((stream, key))
+        self._sweeps.saw(stream, key)
+        if isinstance(record, Seen):
+            self._say(self._presence.of_seen(stream, key, at.read_at_us, held), at)
+            return
+        try:
+            PRESENCE.encode(_row_of(record))
+        except BadRecordError as error:
+            self._version(self._as_reject(record, error, key), known)
+            return
+        row, went = self._presence.of_tombstone(record, at.read_at_us, held)
+        self._say(row, at, known)
+        self.counts(stream).deleted += went
+
+    def mark_missing(self, stream: str, keys: Iterable[str], kind: Any, read_at: datetime | None) -> None:
+        """Write the tombstones of a believed sweep."""
+        at = self._stamper.of(read_at)
+        for chunk in _chunks(keys):
+            tombs = [Tombstone(stream=stream, key=key, kind=kind, read_at=read_at) for key in chunk]
+            items = [Item(tomb, stream, tomb.key, None, at) for tomb in tombs]
+            known = self._look_up(items)
+            for item in items:
+                held = known.rows.get((stream, item.key))
+                row, went = self._presence.of_tombstone(item.record, at.read_at_us, held)
+                self._say(row, at, known)
+                if stream != "rejects":
+                    self.counts(stream).deleted += went
+
+    def already_missing(self, stream: str, keys: Iterable[str], kind: Any, read_at: datetime) -> int:
+        """How many of `keys` were marked so for this very instant before: a dated sweep that is read again finds them again."""
+        at = self._stamper.of(read_at)
+        found = 0
+        for chunk in _chunks(keys):
+            pairs = [(joined_key(stream, key), at.read_at_us) for key in chunk]
+            landed = self._index.dated("presence", pairs)
+            for key in chunk:
+                row = PresenceRow(stream=stream, key=key, kind=kind)
+                found += landed.get((joined_key(stream, key), at.read_at_us)) == PRESENCE.encode(row).digest
+        return found
+
+    def settle_rejects(self) -> None:
+        """End of the sync: rejects whose key came as a good record and not as a reject are no longer rejects."""
+        settled = sorted(self._good_again - self._rejected_now)
+        if settled:
+            self.mark_missing("rejects", settled, "absent", None)
+        self._good_again.clear()
+
+    def _say(self, row: PresenceRow | None, at: Stamp, known: Known | None = None) -> None:
+        if row is None:
+            return
+        content = PRESENCE.encode(row)
+        key = joined_key(row.stream, row.key)
+        if at.is_dated:
+            mark = ("presence", key, at.read_at_us)
+            before = self._dated.get(mark)
+            if before is None and known is not None:
+                before = known.dated.get(mark)
+            if before == content.digest:
+                return
+            self._dated.put(mark, content.digest, held=True)
+        self._put("presence", PRESENCE.line(content, key, self._next(), at))
+
+    # --- history ---------------------------------------------------------------------------------------------------------------------
+
+    def _reading(
+        self, item: Item, reading: Reading, known: Known, held_events: dict[str, dict[tuple[str, str], str]]
+    ) -> None:
+        for event in reading.events:
+            self.counts(event.stream).read += 1
+        for bad in reading.bad:
+            self._version(self._as_reject(bad.event, bad.error), known)
+        last = known.histories.get(item.key)
+        events = self._events_to_write(item, reading, last, held_events.get(item.key, {}), known)
+        if events is None:
+            return
+        at = item.stamp
+        ordinal = self._next()
+        row = ReadingRow(
+            deal_id=reading.deal_id,
+            complete=reading.complete,
+            is_combined=reading.is_combined,
+            note=reading.note,
+            read_at=None,
+        )
+        content = READING.encode(row)._replace(digest=reading.digest)
+        self._put("history_reads", READING.line(content, reading.deal_id, ordinal, at))
+        own = at._replace(shared=b',"_read_ordinal":%d%b' % (ordinal, at.shared))
+        for event in events:
+            codec = _EVENT_CODECS[event.stream]
+            self._put(event.stream, codec.line(event.content, event.key, self._next(), own))
+            counts = self.counts(event.stream)
+            if last is None:
+                counts.new += 1
+            else:
+                counts.changed += 1
+        self.counts("history_reads").new += last is None
+        self.counts("history_reads").changed += last is not None
+        self._readings.put(item.key, UNKNOWN if at.is_dated else reading.digest, held=last is not None)
+
+    def _events_to_write(
+        self, item: Item, reading: Reading, last: HeldHistory | None, held: dict[tuple[str, str], str], known: Known
+    ) -> Sequence[Event] | None:
+        """The events to land with this reading; None when it says nothing new."""
+        self.counts("history_reads").read += 1
+        if item.stamp.is_dated:
+            mark = ("history_reads", item.key, item.stamp.read_at_us)
+            before = self._dated.get(mark) or known.dated.get(mark)
+            if before == reading.digest:
+                return None
+            self._dated.put(mark, reading.digest, held=mark in known.dated)
+            return reading.events
+        now = self._readings.get(item.key)
+        if reading.complete:
+            if now is not None:
+                return None if now == reading.digest else reading.events
+            is_same = last is not None and last.complete and last.hash == reading.digest
+            # After a move an equal reading is written once more: it proves that the history was read since.
+            return (
+                None
+                if is_same and last is not None and last.is_current and item.key not in self._moved
+                else reading.events
+            )
+        if now is not None or last is None:
+            return None if now == reading.digest else reading.events
+        fresh = [event for event in reading.events if held.get((event.stream, event.event_id)) != event.content.digest]
+        return fresh if fresh or reading.is_combined != last.is_combined else None
+
+    # --- rejects ---------------------------------------------------------------------------------------------------------------------
+
+    def _note_reject(self, reject: Reject, key: str) -> None:
+        counts = self.counts(_plain(reject.stream))
+        counts.read += 1
+        counts.dropped += reject.is_dropped is True
+        counts.rejected += reject.is_dropped is not True
+        if key in self._watched_keys():
+            self._rejected_now.add(key)
+        if reject.stream in KEYED_STREAMS:
+            self._sweeps.saw(rejects_of(reject.stream), key)
+            if reject.key:
+                # It is there, if not as it should be: a sweep must not take it for gone.
+                self._sweeps.saw(reject.stream, reject.key)
+
+    def refused(self, stream: str, key: str, column: str, kind: str) -> None:
+        """A spooled row that DuckDB could not store."""
+        error = BadRecordError("bad_value", f"{stream}.{column} holds something that is no {kind}.")
+        reject = Reject(stream=stream, reason=error.reason, detail=error.detail, key=key)
+        self.counts(stream).read -= 1  # it was counted when it came
+        item = Item(reject, "rejects", _REJECTS.key(reject), _REJECTS, self._stamper.now())
+        self._version(item, self._look_up([item]))
+
+    def _watched_keys(self) -> set[str]:
+        """Keys of live rejects, read once; `_watched_by_record` has them by the record that they are about."""
+        if self._watched is None:
+            self._watched = set(itertools.islice(self._index.live_keys("rejects"), _REJECTS_WATCHED))
+            for key in self._watched:
+                self._watched_by_record.setdefault(key[: key.rindex(":") + 1], []).append(key)
+        return self._watched
+
+    # --- lines out -------------------------------------------------------------------------------------------------------------------
+
+    def _next(self) -> int:
+        self._ordinal += 1
+        return self._ordinal
+
+    def _put(self, stream: str, line: bytes) -> None:
+        self._spools.add(stream, line, self._stamper.sequence)
+
+
+_EVENT_CODECS = {codec.stream: codec for codec in CODECS.values() if codec.stream in EVENT_STREAMS}
+
+
+def _row_of(tomb: Tombstone) -> PresenceRow:
+    return PresenceRow(stream=tomb.stream, key=tomb.key, kind=tomb.kind, gone_at=tomb.gone_at, survivor=tomb.survivor)
+
+
+def _has_moved(record: Deal, held: HeldRow) -> bool:
+    return held.hash is not None and (record.pipeline_id, record.stage_id, record.status) != (
+        held.pipeline_id,
+        held.stage_id,
+        held.status,
+    )
+
+
+def _chunks(keys: Iterable[str]) -> Iterable[list[str]]:
+    chunk: list[str] = []
+    for key in keys:
+        chunk.append(key)
+        if len(chunk) >= 1_000:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else type(value).__name__
+
+
+def _kept_raw(record: Any) -> Any:
+    raw = getattr(record, "raw", {})
+    try:
+        return raw if len(msgspec.json.encode(raw)) < 1_000_000 else {}
+    except (TypeError, ValueError, RecursionError):
+        return {}

@@ -1,0 +1,183 @@
+"""Where landing keeps its bytes: a flat key space with durable, atomic puts. Callers know this protocol only, so object storage can follow."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from connectors.sdk.errors import MuaraError
+
+
+class ConflictError(MuaraError):
+    """A conditional put found another content than expected: somebody wrote in between. Start again from a fresh read."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One stored object."""
+
+    key: str
+    size: int
+
+
+class Store(Protocol):
+    """Objects by key (`source/parts/x.parquet`). A put is atomic and durable when it returns; a reader sees the old or the new object."""
+
+    def get(self, key: str) -> bytes | None:
+        """The object's bytes, None when there is none."""
+
+    def get_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """Bytes and etag, None when there is none."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Create or replace."""
+
+    def put_if(self, key: str, data: bytes, etag: str | None) -> str:
+        """Replace only what still has `etag` (None: only when absent); returns the new etag. Raises ConflictError."""
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Create or replace from a local file in `scratch`, which is consumed."""
+
+    def delete(self, key: str) -> None:
+        """Remove; nothing happens when it is not there."""
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """All objects whose key begins with `prefix`, in the order of their keys."""
+
+    def size(self, key: str) -> int | None:
+        """Bytes of an object, None when there is none."""
+
+    def sha256(self, key: str) -> str:
+        """Hex digest of an object's bytes. Raises FileNotFoundError."""
+
+    def locate(self, key: str) -> str:
+        """Path or URL under which DuckDB opens the object."""
+
+    def scratch(self, source_key: str) -> Path:
+        """A local folder for spools and derived data of one source; its content may be lost at any time."""
+
+    def step(self, what: str) -> None:
+        """Called before each write that a crash could cut off; tests use it to crash there."""
+
+
+class LocalStore:
+    """A folder. A put writes beside, fsyncs, renames and fsyncs the folder. `on_step` is told every write before it happens."""
+
+    def __init__(self, root: Path, on_step: Callable[[str], None] | None = None) -> None:
+        self.root = Path(root)
+        self._on_step = on_step
+        self._known: set[Path] = set()
+
+    def get(self, key: str) -> bytes | None:
+        """The object's bytes, None when there is none."""
+        try:
+            return (self.root / key).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def get_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """Bytes and etag (a digest of them)."""
+        data = self.get(key)
+        return None if data is None else (data, _etag(data))
+
+    def put(self, key: str, data: bytes) -> None:
+        """Create or replace, durably."""
+        path = self._target(key)
+        beside = path.with_name(f".{path.name}.tmp")
+        self.step(f"write {key}")
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        self._rename(beside, path, key)
+
+    def put_if(self, key: str, data: bytes, etag: str | None) -> str:
+        """Compare and replace. Two writers in the same instant are kept apart by the source lock, not by the file system."""
+        found = self.get_tagged(key)
+        if (found[1] if found else None) != etag:
+            raise ConflictError(f"{key} was changed by somebody else in the meantime. Run it again.")
+        self.put(key, data)
+        return _etag(data)
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Move a finished local file into place, durably."""
+        target = self._target(key)
+        self.step(f"fsync {key}")
+        fsync_file(path)
+        self._rename(path, target, key)
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        self.step(f"delete {key}")
+        (self.root / key).unlink(missing_ok=True)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Objects by key; files in the making and folders that begin with a dot are none."""
+        folder = self.root / prefix.rpartition("/")[0]
+        if not folder.is_dir():
+            return
+        for path in sorted(folder.rglob("*")):
+            parts = path.relative_to(self.root).parts
+            key = "/".join(parts)
+            if key.startswith(prefix) and path.is_file() and not any(part.startswith(".") for part in parts):
+                yield Entry(key, path.stat().st_size)
+
+    def size(self, key: str) -> int | None:
+        """Bytes of an object."""
+        try:
+            return (self.root / key).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def sha256(self, key: str) -> str:
+        """Hex digest of the file, read in pieces."""
+        with (self.root / key).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def locate(self, key: str) -> str:
+        """Absolute path of the object."""
+        return str((self.root / key).absolute())
+
+    def scratch(self, source_key: str) -> Path:
+        """`<source>/.work`, on the same file system as the parts, so that a put is a rename."""
+        folder = self.root / source_key / ".work"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def step(self, what: str) -> None:
+        """Tell the hook."""
+        if self._on_step is not None:
+            self._on_step(what)
+
+    def _target(self, key: str) -> Path:
+        path = self.root / key
+        if path.parent not in self._known:
+            for folder in reversed([path.parent, *path.parent.parents]):
+                if not folder.exists():
+                    folder.mkdir(exist_ok=True)
+                    fsync_file(folder.parent)
+            self._known.add(path.parent)
+        return path
+
+    def _rename(self, beside: Path, path: Path, key: str) -> None:
+        self.step(f"rename {key}")
+        beside.replace(path)
+        self.step(f"fsync folder of {key}")
+        fsync_file(path.parent)
+
+
+def _etag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def fsync_file(path: Path) -> None:
+    """Make a file, or a folder's list of names, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
