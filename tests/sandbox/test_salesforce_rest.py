@@ -71,6 +71,14 @@ def test_page_size_one_and_the_largest_give_the_same_rows(raw, org):
     assert raw.rows(soql) == whole
 
 
+def test_a_last_page_that_is_just_full_is_the_last_page(raw, org):
+    soql = "SELECT Id FROM User"
+    org.org.page_cap = raw.query("SELECT COUNT() FROM User").json()["totalSize"]
+    page = raw.query(soql).json()
+    assert page["done"] is True
+    assert "nextRecordsUrl" not in page
+
+
 def test_records_are_typed_nested_and_in_select_order(raw, world):
     fields = "Name, Amount, IsWon, CloseDate, CreatedDate, Owner.Name, Account.Name, Account.Owner.Email, FiscalYear, Probability"
     record = opportunity(raw, world, "won", fields)[0]
@@ -131,7 +139,9 @@ def test_addresses_over_16_kb_are_refused_with_html(raw):
         ("StageName = 'closed won'", lambda d, w: w.stages[d.stage_id].name == "Closed Won"),
         ("StageName != 'Closed Won'", lambda d, w: w.stages[d.stage_id].name != "Closed Won"),
         ("Amount > 20000", lambda d, w: d.amount is not None and d.amount > 20000),
-        ("Amount <= 20000.5", lambda d, w: d.amount is not None and d.amount <= Decimal("20000.5")),
+        ("Amount <= 12500.5", lambda d, w: d.amount is not None and d.amount <= Decimal("12500.5")),
+        ("Amount >= 12500.5", lambda d, w: d.amount is not None and d.amount >= Decimal("12500.5")),
+        ("Amount < 12500.5", lambda d, w: d.amount is not None and d.amount < Decimal("12500.5")),
         ("Amount = null", lambda d, w: d.amount is None),
         ("Amount != null", lambda d, w: d.amount is not None),
         ("NOT Amount = null", lambda d, w: d.amount is not None),
