@@ -112,8 +112,9 @@ def run_build(
         if refused:
             keep.remove(attempt.path)
         else:
+            facts = job.facts(attempt, stale)
             publish.seal(attempt.path, inputs.home.builds / f"{build_id}.duckdb", keep)
-            publish.publish(inputs.home, job.facts(attempt, stale), keep)
+            publish.publish(inputs.home, facts, keep)
     return BuildResult(
         build_id=build_id,
         status="refused" if refused else "published",
