@@ -52,8 +52,8 @@ def imported(tree: ast.AST, parts: tuple[str, ...]) -> Iterator[tuple[int, str]]
             # `from connectors import sdk` imports connectors.sdk.
             names = [[*base, alias.name] for alias in node.names] if base in (["connectors"], ["os"]) else [base]
             yield from ((node.lineno, ".".join(name)) for name in names)
-        elif isinstance(node, ast.Attribute) and ast.unparse(node) in ENVIRONMENT:
-            yield node.lineno, ast.unparse(node)
+        elif isinstance(node, ast.Attribute) and f"{getattr(node.value, 'id', '')}.{node.attr}" in ENVIRONMENT:
+            yield node.lineno, f"os.{node.attr}"
 
 
 def is_allowed(module: str, parts: tuple[str, ...], rules: dict[str, dict[str, str]]) -> bool:

@@ -132,7 +132,8 @@ class OAuth(Auth):
         self._fetch = fetch
         self._clock = clock
         self._seed = refresh_token.reveal() if isinstance(refresh_token, Secret) else refresh_token
-        self._mark = fingerprint(self._seed or "")
+        # Another client or another configured token is another account: a token stored for the old one must not be used.
+        self._mark = fingerprint(f"{getattr(fetch, 'identity', '')} {self._seed or ''}")
         self._tokens = tokens if tokens is not None else MemoryTokens(redactor=redactor)
         self._ahead = timedelta(seconds=ahead_s)
         self._redactor = redactor
@@ -193,6 +194,42 @@ class OAuth(Auth):
         return token.expires_at is not None and token.expires_at - self._ahead <= self._clock.now()
 
 
+class Grant:
+    """A fetch for `OAuth`: asks a token endpoint as RFC 6749 says. Made by `oauth_grant`."""
+
+    def __init__(
+        self,
+        calls: CallPolicy,
+        session: requests.Session,
+        url: str,
+        *,
+        form: Mapping[str, str],
+        basic: tuple[str, str] | None,
+        identity: str,
+    ) -> None:
+        self._calls, self._session, self._url = calls, session, url
+        self._form, self._basic = form, basic
+        self.identity = identity
+
+    def __call__(self, refresh_token: str | None) -> Token:
+        """A new token. Raises ConfigError when the endpoint refuses, VendorError when its answer is no token."""
+        fields = {"grant_type": "client_credentials"}
+        if refresh_token is not None:
+            fields = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        fields |= self._form
+        asked_at = self._calls.clock.now()
+        answer = self._calls.call(
+            "oauth.token",
+            lambda: self._session.post(
+                self._url, data=fields, auth=self._basic, headers={"Accept": "application/json"}
+            ),
+            judge_token,
+            0,
+            pool="oauth",
+        )
+        return token_from(Answer.of(answer).json(), asked_at=asked_at)  # type: ignore[union-attr]
+
+
 def oauth_grant(
     calls: CallPolicy,
     session: requests.Session,
@@ -202,35 +239,23 @@ def oauth_grant(
     client_secret: str,
     in_header: bool = False,
     form: Mapping[str, str] | None = None,
-) -> Callable[[str | None], Token]:
-    """A fetch for `OAuth`: POSTs the form of RFC 6749 (refresh_token, or client_credentials when there is none) through the call policy.
+) -> Grant:
+    """A fetch for `OAuth`: the form of RFC 6749 (refresh_token, or client_credentials when there is none) through the call policy.
 
-    `in_header`: client id and secret as HTTP Basic instead of form fields; `form`: further or other fields. The fetch raises ConfigError when
-    the endpoint refuses the credentials, VendorError when its answer is no token.
+    `in_header`: client id and secret as HTTP Basic instead of form fields; `form`: further or other fields (a JWT grant: `grant_type` and
+    `assertion`). `session` must have no auth of its own. The call costs nothing of the budget.
     """
     secret = client_secret.reveal() if isinstance(client_secret, Secret) else client_secret
     calls.redactor.add(secret)
-
-    def fetch(refresh_token: str | None) -> Token:
-        fields = {"grant_type": "client_credentials"}
-        if refresh_token is not None:
-            fields = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        if not in_header:
-            fields |= {"client_id": client_id, "client_secret": secret}
-        fields |= form or {}
-        auth = (client_id, secret) if in_header else None
-        asked_at = calls.clock.now()
-        response = calls.call(
-            "oauth.token",
-            lambda: session.post(url, data=fields, auth=auth, headers={"Accept": "application/json"}),
-            judge_token,
-            0,
-            pool="oauth",
-        )
-        answer = Answer.of(response)
-        return token_from(answer.json() if answer else None, asked_at=asked_at)
-
-    return fetch
+    fields = {} if in_header else {"client_id": client_id, "client_secret": secret}
+    return Grant(
+        calls,
+        session,
+        url,
+        form=fields | dict(form or {}),
+        basic=(client_id, secret) if in_header else None,
+        identity=f"{url} {client_id}",
+    )
 
 
 def judge_token(outcome: Any) -> Verdict:

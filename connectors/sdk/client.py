@@ -129,6 +129,7 @@ class CallPolicy:
         self._calls: Counter[str] = Counter()
         self._cost: Counter[str] = Counter()
         self._tally: Counter[str] = Counter()
+        self._spent = 0
         self._waited_s = 0.0
         self._notices: dict[str, None] = {}
         self._said: set[str] = set()
@@ -156,9 +157,9 @@ class CallPolicy:
         """The account is known now (`connector:account_id`): the calls made so far are counted under it too."""
         with self._lock:
             old, self.account = self.account, account
-            made = sum(self._cost.values())
+            spent = self._spent
         if self.budget is not None:
-            self.budget.move(old, account, made)
+            self.budget.move(old, account, spent)
 
     def told_quota(self, left: int, limit: int | None = None, resets_at: datetime | None = None) -> None:
         """What an answer says about the vendor's own daily quota; `resets_at`: when it is full again, where it says so."""
@@ -209,7 +210,7 @@ class CallPolicy:
         """Send one request until `judge` is content, and return what `send` returned (its body read completely).
 
         `send` must build the request anew each time (after a renewal the credentials are new). `renew` is asked when the judge says
-        `reauth`: once per request, and once for all threads that were refused with the same credentials.
+        `reauth`: once per request, and once for all threads that were refused with the same credentials (pass the same object each time).
         Raises QuotaError (budget or daily quota), ConfigError (credentials), TransientError (retries used up), what the judge calls fatal,
         and what `send` raised where the judge hands it back.
         """
@@ -306,6 +307,8 @@ class CallPolicy:
     def _admit(self, endpoint: str, cost: int, pool: str) -> None:
         if self.budget is not None:
             self.budget.spend(self.account, cost)
+            with self._lock:
+                self._spent += cost
         waited = self.pool(pool).acquire(self.wait)
         with self._lock:
             name = endpoint if endpoint in self._calls or len(self._calls) < _MOST_ENDPOINTS else "(other)"
@@ -417,7 +420,8 @@ class _Tries:
                 resumes_at=self._policy.clock.now() + timedelta(seconds=asked),
             )
         wait = (limiter.interval_s if asked is None else asked) + self._jitter(self._used["burst"] - 1)
-        if self._used["burst"] > self._rule.bursts or self._is_late(wait):
+        most = self._rule.bursts if verdict.tries is None else verdict.tries
+        if self._used["burst"] > most or self._is_late(wait):
             self._give_up(verdict, asked)
         self._policy._count("bursts")
         self._policy._say_once(
@@ -430,7 +434,8 @@ class _Tries:
         wait = self._jitter(self._used["retry"] - 1)
         if asked is not None:
             wait = min(asked, self._rule.max_wait_s) + self._jitter(0)
-        if self._used["retry"] >= self._rule.attempts or self._is_late(wait):
+        most = self._rule.attempts - 1 if verdict.tries is None else verdict.tries
+        if self._used["retry"] > most or self._is_late(wait):
             self._give_up(verdict, asked)
         self._policy._say_once(
             f"retry {self._where} {verdict.reason}",

@@ -29,6 +29,8 @@ _SHORT = 6
 _KEY_LINE = 16
 #: Access tokens come and go; far more than one process ever holds at a time.
 _MOST = 2_000
+#: How far an exception's attributes are looked into.
+_DEEPEST = 6
 
 E = TypeVar("E", bound=BaseException)
 
@@ -39,6 +41,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
         self._forms: dict[str, frozenset[str]] = {}
+        self._every: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
         self._factory: Any = None
         self._previous: Any = None
@@ -55,17 +58,21 @@ class Redactor:
                 self._forms[secret] = frozenset(_forms(secret))
             while len(self._forms) > _MOST:
                 del self._forms[next(iter(self._forms))]
-            self._pattern = _pattern(self._forms.values())
+            self._every = frozenset().union(*self._forms.values())
+            self._pattern = _pattern(self._every)
 
     def redact(self, text: str) -> str:
         """`text` with every known secret replaced by `***`."""
         pattern = self._pattern
-        return text if pattern is None else pattern.sub(MASK, text)
+        # Looking for each form is much faster than the pattern, and nearly all text holds none.
+        if pattern is None or not any(form in text for form in self._every):
+            return text
+        return pattern.sub(MASK, text)
 
     def scrub(self, error: E) -> E:
         """Take secrets out of an exception and all that hangs on it (causes, contexts, nested arguments), in place; returns it.
 
-        Vendor clients put whole URLs into their exceptions, and a traceback prints the causes too.
+        Vendor clients put whole URLs and bodies into their exceptions, and a traceback prints the causes too.
         """
         if self._pattern is not None:
             self._scrub(error, set())
@@ -77,24 +84,28 @@ class Redactor:
         seen.add(id(error))
         error.args = tuple(self._clean(arg, seen) for arg in error.args)
         for name, value in list(vars(error).items()):
-            if isinstance(value, str | bytes | BaseException):
-                setattr(error, name, self._clean(value, seen))
+            clean = self._clean(value, seen)
+            if clean is not value:
+                setattr(error, name, clean)
         for linked in (error.__cause__, error.__context__):
             if linked is not None:
                 self._scrub(linked, seen)
 
-    def _clean(self, value: Any, seen: set[int]) -> Any:
+    def _clean(self, value: Any, seen: set[int], depth: int = 0) -> Any:
+        """The value without secrets; the same object when it holds none that can be seen from here."""
         if isinstance(value, BaseException):
             self._scrub(value, seen)
-            return value
-        if isinstance(value, str):
+        elif isinstance(value, str):
             return self.redact(value)
-        if isinstance(value, bytes):
+        elif isinstance(value, bytes):
             text = value.decode(errors="surrogateescape")
             clean = self.redact(text)
             return value if clean == text else clean.encode(errors="surrogateescape")
-        if type(value) in (tuple, list):
-            return type(value)(self._clean(item, seen) for item in value)
+        elif depth < _DEEPEST and type(value) in (tuple, list, dict):
+            pairs = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+            cleaned = [(key, self._clean(item, seen, depth + 1)) for key, item in pairs]
+            if any(new is not old for (_, new), (_, old) in zip(cleaned, pairs, strict=True)):
+                return dict(cleaned) if isinstance(value, dict) else type(value)(item for _, item in cleaned)
         return value
 
     def install(self) -> None:
@@ -178,10 +189,10 @@ def _inside_base64(secret: bytes) -> set[str]:
     return found
 
 
-def _pattern(forms: Iterable[frozenset[str]]) -> re.Pattern[str] | None:
-    every = sorted(frozenset().union(*forms), key=lambda form: (-len(form), form))
+def _pattern(forms: Iterable[str]) -> re.Pattern[str]:
+    every = sorted(forms, key=lambda form: (-len(form), form))
     parts = [
         re.escape(form) if len(form) >= _SHORT else rf"(?<![A-Za-z0-9]){re.escape(form)}(?![A-Za-z0-9])"
         for form in every
     ]
-    return re.compile("|".join(parts)) if parts else None
+    return re.compile("|".join(parts))

@@ -108,8 +108,11 @@ class PolicyAdapter(HTTPAdapter):
             sent.headers.update(self._auth.headers())
         if self._override is not None:
             sent.url = _moved(sent.url or "", self._override)
-        if is_loopback(urlsplit(sent.url or "").hostname):
+        target = urlsplit(sent.url or "")
+        if is_loopback(target.hostname):
             proxies = {}
+        elif target.scheme == "http":
+            raise ConfigError("plain http (perhaps after a redirect) would send everything in the open. Use https.")
         response = super().send(sent, stream=stream, proxies=proxies, **rest)
         if not stream or response.status_code >= 400:
             _ = response.content

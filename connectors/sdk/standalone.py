@@ -173,6 +173,7 @@ class StandaloneSync:
         self.records: list[Record] = []
         self.committed: list[Record] = []
         self._connector = connector
+        self._given_calls = calls
         self._budget_file = budget_file
         self._swept: dict[str, Any] = {}
 
@@ -218,6 +219,7 @@ class StandaloneSync:
             cursors=self.cursors,
             full=full,
             page_size=self.page_size,
+            calls=self._given_calls,
             budget_file=self._budget_file,
         )
         following.calls.tokens = self.calls.tokens

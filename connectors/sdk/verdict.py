@@ -204,7 +204,8 @@ def judge_status(outcome: Any) -> Verdict:
         return Verdict.retry("a cut body") if is_cut(answer) else _OK
     if status == 429:
         return Verdict.burst("too many requests (429)")
-    if status in _WAIT_AND_REPEAT or (status >= 500 and status not in _NEVER_CURED):
+    is_temporary = status >= 500 and status not in _NEVER_CURED and not _is_soap_fault(answer)
+    if status in _WAIT_AND_REPEAT or is_temporary:
         return Verdict.retry(f"status {status}")
     said = answer.says()
     told = f"({status}{': ' + said if said else ''})"
@@ -239,6 +240,11 @@ def is_cut(answer: Answer) -> bool:
     except msgspec.MsgspecError:
         return True
     return False
+
+
+def _is_soap_fault(answer: Answer) -> bool:
+    """SOAP 1.1 sends every fault as status 500, a wrong password too: repeating a login would lock the user out."""
+    return answer.status == 500 and answer.is_read and b"<faultcode" in answer.body[:4096]
 
 
 def _judge_exception(error: Exception) -> Verdict:

@@ -130,6 +130,19 @@ def test_a_newly_configured_refresh_token_wins_over_the_stored_one(vendor, store
     assert again.headers() == {"Authorization": "Bearer access-2"}
 
 
+def test_a_token_stored_for_another_client_is_not_used(store, policy, clock, redactor):
+    """The source was pointed at another account: reading with the old one's token would mix two companies."""
+    with Loopback(Scripted(body=b'{"access_token": "first"}'), Scripted(body=b'{"access_token": "second"}')) as login:
+
+        def auth(client_id):
+            grant = oauth_grant(policy, policy.session(), login.url, client_id=client_id, client_secret="marker-0001")
+            return OAuth(grant, clock=clock, tokens=store, redactor=redactor)
+
+        assert auth("app-1").token().access_token == "first"
+        assert auth("app-1").token().access_token == "first"
+        assert auth("app-2").token().access_token == "second"
+
+
 def test_a_refresh_token_that_is_not_rotated_is_kept(store, clock, redactor):
     fetch = Script(Token(access_token="access-1"), Token(access_token="access-2"))
     seen = []

@@ -305,6 +305,24 @@ def test_json_that_ends_too_early_is_repeated_where_no_length_was_announced(poli
     assert policy.call("deals", Script(cut, OK)) is OK
 
 
+def test_a_soap_fault_is_an_answer_and_no_outage(policy):
+    """Salesforce's SOAP login answers a wrong password with status 500: repeating it would lock the user out."""
+    fault = response(500, b"<soapenv:Fault><faultcode>sf:INVALID_LOGIN</faultcode></soapenv:Fault>")
+    send = Script(fault)
+    assert policy.call("login", send, judge_handing_back) is fault
+    with pytest.raises(VendorError):
+        policy.call("login", send)
+    assert send.sent == 2
+
+
+def test_tries_of_a_verdict_bound_it_also_without_a_then(policy):
+    for verdict in (Verdict.retry("busy", 1, tries=2), Verdict.burst("busy", 1, tries=2)):
+        send = Script(response())
+        with pytest.raises(TransientError, match="busy"):
+            policy.call("deals", send, lambda _, verdict=verdict: verdict)
+        assert send.sent == 3
+
+
 def test_decoded_models_pass_through(policy):
     assert policy.call("deals", lambda: ["a model"]) == ["a model"]
 

@@ -155,6 +155,7 @@ def test_an_exception_is_clean_with_all_that_hangs_on_it(redactor):
     inner = urllib3.exceptions.MaxRetryError(None, f"/deals?api_token={quote(SECRET)}", ConnectionResetError(SECRET))
     outer = requests.ConnectionError(inner)
     outer.body = f"body {SECRET}".encode()
+    outer.content = [{"message": SECRET, "deep": ({"url": SECRET},)}]
     outer.__context__ = ValueError(SECRET)
     outer.__context__.__cause__ = outer
     text = _everything(redactor.scrub(outer))

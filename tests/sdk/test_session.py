@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import logging
 
+import hubspot
 import pytest
 import requests
+import urllib3
 from simple_salesforce import Salesforce
 from simple_salesforce.exceptions import SalesforceMalformedRequest
 
@@ -11,7 +13,7 @@ from connectors.sdk.auth import Bearer, HeaderKey, OAuth, oauth_grant
 from connectors.sdk.errors import ConfigError, TransientError, VendorError
 from connectors.sdk.session import Request, checked_url, describe_request, is_loopback
 from connectors.sdk.tokens import MemoryTokens
-from connectors.sdk.verdict import judge_status
+from connectors.sdk.verdict import Answer, judge_status
 from tests.sdk.loopback import Loopback, Scripted
 
 
@@ -151,6 +153,38 @@ def test_unmodified_simple_salesforce_runs_on_the_policys_session(policy):
             client.query("SELEKT")
     assert policy.report().calls == {"GET /services/data/v59.0/query/": 4, "POST /services/oauth2/token": 1}
     assert server.seen[-1][2]["Authorization"] == "Bearer sf-token"
+
+
+def test_unmodified_hubspot_client_runs_inside_the_policys_calls(policy):
+    """Its own retries are off; a cut body, a 503 and a burst of its search pool are repeated here."""
+    page = b'{"results": [{"id": "1"}]}'
+    with Loopback(
+        Scripted(503, b"<html>"),
+        Scripted(body=page, cut=6),
+        Scripted(429, b'{"policyName": "SECONDLY"}'),
+        Scripted(body=page),
+        Scripted(404, b'{"category": "OBJECT_NOT_FOUND", "message": "resource not found"}'),
+    ) as server:
+        client = hubspot.Client.create(access_token="pat-x", host=server.url, retry=urllib3.Retry(0))
+        api = client.crm.deals.search_api
+        policy.pool("search", 5, 1)
+
+        def send():
+            return api.do_search({"limit": 1}, _preload_content=False, _request_timeout=policy.timeout)
+
+        answer = policy.call("deals.search", send, pool="search")
+        assert Answer.of(answer).json() == {"results": [{"id": "1"}]}
+        with pytest.raises(VendorError, match="404: OBJECT_NOT_FOUND; resource not found"):
+            policy.call("deals.search", send, pool="search")
+    report = policy.report()
+    assert (report.calls, report.retries, report.bursts) == ({"deals.search": 5}, 2, 1)
+
+
+def test_plain_http_elsewhere_is_refused_also_after_a_redirect(policy):
+    with Loopback(Scripted(302, headers={"Location": "http://crm.example/x"})) as server:
+        for url in (server.url, "http://crm.example/x"):
+            with pytest.raises(ConfigError, match="plain http"):
+                policy.session().get(url)
 
 
 @pytest.mark.parametrize(
