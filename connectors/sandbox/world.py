@@ -193,7 +193,7 @@ _COLUMNS = {
 class World:
     """The company. Everything public is safe to read; change it only through methods, so that the journal stays true.
 
-    `cases` names the deals with a story ("reopened", "skipped", "backward", …: see `worldseed.CASES`), `journal` lists
+    `cases` names the deals with a story ("reopened", "skipped", "backward", …: see `worldcases.CASES`), `journal` lists
     what changed, in order, as (kind, id) with kind deal, stage, pipeline, owner, company or visibility.
     """
 

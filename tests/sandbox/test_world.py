@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from connectors.sandbox.world import DELETED, LOST, OPEN, PURGED, WON, LockedDealError, World, to_datetime
-from connectors.sandbox.worldseed import CASES
+from connectors.sandbox.worldcases import CASES
 
 
 @pytest.fixture
