@@ -238,6 +238,7 @@ def test_every_bulk_call_counts(raw, org):
     assert org.calls["job_status"] == 2
 
 
+@pytest.mark.slow
 def test_20000_deals_and_90000_history_rows_are_served_quickly():
     with serve(World(seed=1, deals=20_000)) as org, session_to(org) as session:
         raw = Raw(org, session)

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import operator
 import random
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from connectors.sandbox.salesforce.compare import (
+    COMPARE,
+    IDS,
+    NUMBERS,
+    Getter,
+    Test,
+    comparable,
+    date_part,
+    in_range,
+    includes,
+    is_in,
+    like,
+    named_range,
+    utc_text,
+)
 from connectors.sandbox.salesforce.ids import to_18
 from connectors.sandbox.salesforce.schema import COMPOUND_TYPES, Field, SObject
 from connectors.sandbox.salesforce.soql import AGGREGATES, Condition, Item, Literal, Logic, Order, Select, SoqlError
 from connectors.sandbox.salesforce.tables import Row, Tables
 
-Getter = Callable[[Row], "str | None"]
-Test = Callable[[Row], bool]
-
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_NUMBERS = frozenset({"double", "currency", "percent", "int"})
-_IDS = frozenset({"id", "reference"})
 _HINT = {
     "column": "If you are attempting to use a custom field, be sure to append the '__c' after the custom field name. ",
     "object": "If you are attempting to use a custom object, be sure to append the '__c' after the entity name. ",
@@ -200,11 +202,11 @@ class Engine:
         kind, get = self._operand(node.item, entity, select)
         if node.select is not None:
             inner_answer = self.run(node.select, everything=everything, hidden=hidden)
-            if len(inner_answer.columns) != 1 or kind not in _IDS:
+            if len(inner_answer.columns) != 1 or kind not in IDS:
                 raise SoqlError("MALFORMED_QUERY", "a semi join sub-select must select one id field, for an id field")
             inner_get = inner_answer.columns[0].get
             wanted: set[str | None] = {inner_get(row) for row in inner_answer.rows} - {None}
-            return _in(get, wanted) if node.operator == "IN" else lambda row: get(row) not in wanted
+            return is_in(get, wanted) if node.operator == "IN" else lambda row: get(row) not in wanted
         return self._comparison(node, kind, get, select)
 
     def _operand(self, item: Item, entity: SObject, select: Select) -> tuple[str, Getter]:
@@ -218,35 +220,35 @@ class Engine:
             raise SoqlError("MALFORMED_QUERY", f"Grouped aggregates cannot stand in WHERE: {function}")
         if not function or function == "TOLABEL":
             return column.field.type, get
-        return ("date" if function == "DAY_ONLY" else "int"), _date_function(function, get)
+        return ("date" if function == "DAY_ONLY" else "int"), date_part(function, get)
 
     def _comparison(self, node: Condition, kind: str, get: Getter, select: Select) -> Test:
         values = [self._value(literal, kind, node.item, select) for literal in node.values]
         sign = node.operator
         if sign in ("IN", "NOT IN"):
             wanted: set[Any] = set(values)
-            get_as = _as(kind, get)
-            return _in(get_as, wanted) if sign == "IN" else lambda row: get_as(row) not in wanted
+            get_as = comparable(kind, get)
+            return is_in(get_as, wanted) if sign == "IN" else lambda row: get_as(row) not in wanted
         if sign in ("INCLUDES", "EXCLUDES"):
             if kind != "multipicklist":
                 raise SoqlError("INVALID_QUERY_FILTER_OPERATOR", f"{sign.lower()} needs a multi-select picklist")
             groups = [set(str(v).split(";")) for v in values]
-            return _includes(get, groups, wanted=sign == "INCLUDES")
+            return includes(get, groups, wanted=sign == "INCLUDES")
         value = values[0]
         if isinstance(value, tuple):
-            return _range(sign, get, *value)
+            return in_range(sign, get, *value)
         if sign == "LIKE":
-            return _like(get, kind, str(value), node.item, select)
+            return like(get, kind, str(value), node.item, select)
         if kind == "boolean" and sign not in ("=", "!="):
             raise SoqlError("INVALID_QUERY_FILTER_OPERATOR", f"invalid operator on boolean field {node.item.path}")
-        get_as = _as(kind, get)
+        get_as = comparable(kind, get)
         if sign == "=":
             return lambda row: get_as(row) == value
         if sign == "!=":
             return lambda row: get_as(row) != value
         if value is None:
             return lambda row: False
-        compare = _COMPARE[sign]
+        compare = COMPARE[sign]
         return lambda row: (cell := get_as(row)) is not None and compare(cell, value)
 
     def _value(self, literal: Literal, kind: str, item: Item, select: Select) -> Any:
@@ -254,15 +256,15 @@ class Engine:
         if literal.kind == "null":
             return None
         if literal.kind == "range" and kind in ("date", "datetime"):
-            return _named_range(literal.text, kind, self.tables.world.now.date(), select)
+            return named_range(literal.text, kind, self.tables.world.now.date(), select)
         fits = {
-            "number": _NUMBERS,
+            "number": NUMBERS,
             "boolean": {"boolean"},
             "date": {"date"},
             "datetime": {"datetime"},
         }.get(literal.kind, set())
-        if literal.kind == "string" and kind not in _NUMBERS | {"boolean", "date", "datetime"}:
-            if kind in _IDS and literal.text:
+        if literal.kind == "string" and kind not in NUMBERS | {"boolean", "date", "datetime"}:
+            if kind in IDS and literal.text:
                 found = to_18(literal.text)
                 if found is None:
                     raise SoqlError("INVALID_QUERY_FILTER_OPERATOR", f"invalid ID field: {literal.text}")
@@ -270,7 +272,7 @@ class Engine:
             return literal.text.lower() or None
         if kind not in fits:
             quotes = "should be enclosed in quotes"
-            if kind in _NUMBERS | {"boolean", "date", "datetime"}:
+            if kind in NUMBERS | {"boolean", "date", "datetime"}:
                 quotes = "should not be enclosed in quotes"
             wanted = {"datetime": "dateTime"}.get(kind, kind)
             raise SoqlError(
@@ -282,7 +284,7 @@ class Engine:
         if literal.kind == "number":
             return Decimal(literal.text)
         if literal.kind == "datetime":
-            return _utc_text(literal.text)
+            return utc_text(literal.text)
         return literal.text
 
     # --- groups and order ----------------------------------------------------------------------------------------
@@ -322,7 +324,7 @@ class Engine:
 
     def _operand_any(self, item: Item, entity: SObject, select: Select) -> tuple[str, Getter]:
         kind, get = self._operand(item, entity, select)
-        if kind == "datetime" or kind in _NUMBERS - {"int"}:
+        if kind == "datetime" or kind in NUMBERS - {"int"}:
             raise SoqlError("MALFORMED_QUERY", f"field '{item.path}' can not be grouped in a query call")
         return kind, get
 
@@ -336,7 +338,7 @@ class Engine:
             return len(cells)
         if item.function == "COUNT_DISTINCT":
             return len(set(cells))
-        allowed = _NUMBERS if item.function in ("SUM", "AVG") else _NUMBERS | {"date", "datetime", "string", "picklist"}
+        allowed = NUMBERS if item.function in ("SUM", "AVG") else NUMBERS | {"date", "datetime", "string", "picklist"}
         if kind not in allowed:
             raise SoqlError(
                 "MALFORMED_QUERY",
@@ -346,7 +348,7 @@ class Engine:
             )
         if not cells:
             return None
-        if kind not in _NUMBERS:
+        if kind not in NUMBERS:
             return _json_value(kind, min(cells) if item.function == "MIN" else max(cells))
         numbers = [Decimal(cell) for cell in cells]
         if item.function in ("MIN", "MAX"):
@@ -360,7 +362,7 @@ class Engine:
             kind = column.field.type
             if kind in COMPOUND_TYPES or (kind == "textarea" and column.field.custom) or order.item.function:
                 raise SoqlError("MALFORMED_QUERY", f"field '{order.item.path}' can not be sorted in a query call")
-            get = _as(kind, column.get)
+            get = comparable(kind, column.get)
             keyed = [(get(row), row) for row in rows]
             nulls = [row for key, row in keyed if key is None]
             filled = sorted((pair for pair in keyed if pair[0] is not None), key=_first, reverse=order.descending)
@@ -382,92 +384,6 @@ def _over_parent(key: Getter, parents: dict[str, Row], get: Getter) -> Getter:
 
 def _if_there(key: Getter, parents: dict[str, Row]) -> Getter:
     return lambda row: found if (found := key(row)) in parents else None
-
-
-def _as(kind: str, get: Getter) -> Callable[[Row], Any]:
-    """Cells in the form they are compared in: numbers by value, ids and times as they are, text without case."""
-    if kind in _NUMBERS:
-        return lambda row: None if (cell := get(row)) is None else Decimal(cell)
-    if kind in _IDS or kind in ("date", "datetime", "boolean"):
-        return get
-    return lambda row: None if (cell := get(row)) is None else cell.lower()
-
-
-def _in(get: Callable[[Row], Any], wanted: set[Any]) -> Test:
-    return lambda row: get(row) in wanted
-
-
-def _includes(get: Getter, groups: list[set[str]], *, wanted: bool) -> Test:
-    def test(row: Row) -> bool:
-        values = set((get(row) or "").lower().split(";"))
-        return any(group <= values for group in groups) is wanted
-
-    return test
-
-
-def _date_function(function: str, get: Getter) -> Getter:
-    cut = {"CALENDAR_YEAR": (0, 4), "CALENDAR_MONTH": (5, 7), "DAY_IN_MONTH": (8, 10), "DAY_ONLY": (0, 10)}[function]
-    start, end = cut
-    if function == "DAY_ONLY":
-        return lambda row: None if (cell := get(row)) is None else cell[:10]
-    return lambda row: None if (cell := get(row)) is None else str(int(cell[start:end]))
-
-
-def _like(get: Getter, kind: str, pattern: str, item: Item, select: Select) -> Test:
-    if kind in _NUMBERS | _IDS | {"boolean", "date", "datetime"}:
-        raise SoqlError(
-            "INVALID_QUERY_FILTER_OPERATOR",
-            f"invalid operator on {kind} field",
-            select.text,
-            item.position,
-        )
-    pieces = "".join({"%": ".*", "_": "."}.get(c, re.escape(c)) for c in pattern)
-    matches = re.compile(pieces, re.DOTALL).fullmatch
-    return lambda row: (cell := get(row)) is not None and matches(cell.lower()) is not None
-
-
-def _range(sign: str, get: Getter, start: str, end: str) -> Test:
-    tests: dict[str, Callable[[str], bool]] = {
-        "=": lambda c: start <= c < end,
-        "!=": lambda c: not start <= c < end,
-        "<": lambda c: c < start,
-        "<=": lambda c: c < end,
-        ">": lambda c: c >= end,
-        ">=": lambda c: c >= start,
-    }
-    test = tests[sign]
-    return lambda row: (cell := get(row)) is not None and test(cell)
-
-
-def _named_range(name: str, kind: str, today: dt.date, select: Select) -> tuple[str, str]:
-    """First and (excluded) last edge of a date literal such as TODAY or LAST_N_DAYS:3, in UTC."""
-    word, _, count = name.partition(":")
-    day = dt.timedelta(days=1)
-    month = today.replace(day=1)
-    ranges: dict[str, tuple[dt.date, dt.date]] = {
-        "TODAY": (today, today + day),
-        "YESTERDAY": (today - day, today),
-        "TOMORROW": (today + day, today + 2 * day),
-        "THIS_MONTH": (month, (month + 31 * day).replace(day=1)),
-        "LAST_MONTH": ((month - day).replace(day=1), month),
-        "THIS_YEAR": (dt.date(today.year, 1, 1), dt.date(today.year + 1, 1, 1)),
-        "LAST_YEAR": (dt.date(today.year - 1, 1, 1), dt.date(today.year, 1, 1)),
-    }
-    if count:
-        ranges["LAST_N_DAYS"] = (today - int(count) * day, today + day)
-        ranges["NEXT_N_DAYS"] = (today + day, today + (int(count) + 1) * day)
-    if word not in ranges:
-        raise SoqlError("SANDBOX_UNSUPPORTED", f"the sandbox does not know the date literal {name}", select.text)
-    ending = "T00:00:00" if kind == "datetime" else ""
-    start, end = ranges[word]
-    return start.isoformat() + ending, end.isoformat() + ending
-
-
-def _utc_text(text: str) -> str:
-    """A datetime literal as a cell; a fraction of a second stays, so that comparing texts stays right."""
-    moment = dt.datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(dt.UTC)
-    fraction = f".{moment.microsecond:06d}" if moment.microsecond else ""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + fraction
 
 
 def _result_names(items: list[Item]) -> list[str]:
@@ -500,4 +416,4 @@ def _json_value(kind: str, cell: str | None) -> Any:
         return {"true": True, "false": False}.get(cell) if kind == "boolean" else int(cell)
     if kind == "datetime":
         return cell + ".000+0000"
-    return float(cell) if kind in _NUMBERS else cell
+    return float(cell) if kind in NUMBERS else cell
