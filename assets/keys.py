@@ -36,6 +36,9 @@ _STANDS_FOR: dict[str, StreamName] = {
     "field_defs": "deals",
 }
 
+#: Tables that a build fills from the sync reports: news of any source is news for them.
+_FROM_SYNCS = frozenset({"staging.source_status", "ops.sync_runs", "ops.schema_drift"})
+
 _LAYER_OF_SCHEMA = {"staging": "staging"}
 
 
@@ -143,6 +146,8 @@ def _deps(
         if schema == "landing":
             stream = _STANDS_FOR.get(name, name)
             found |= {sync_key(s.source, stream, s.translation) for s in sources if stream in s.streams}
+        elif table in _FROM_SYNCS:
+            found |= {sync_key(s.source, "deals", s.translation) for s in sources}
         elif other is not None and other.about.kept:
             found.add(model_key(table))
         elif other is not None and table not in seen:

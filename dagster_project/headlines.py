@@ -16,9 +16,11 @@ from main.stage_conversion where period_grain = 'all' order by source_key, pipel
 """
 _SYSTEMS = """
 select c.canonical_stage, c.source_key, c.reached_count, c.advanced_count, c.lost_count, c.resolved_count, c.conversion_rate_resolved,
-       c.conversion_low, c.conversion_high, m.dwell_median_days, m.completed_count, coalesce(m.differs, false) as differs, c.is_small_sample
+       c.conversion_low, c.conversion_high, coalesce(m.dwell_median_days, a.dwell_median_days) as dwell_median_days, coalesce(m.differs, false) as differs, c.is_small_sample
 from main.cross_system_conversion as c
 left join main.cross_system_compare as m on m.source_key = c.source_key and m.canonical_stage = c.canonical_stage
+left join (select canonical_stage, any_value(all_dwell_median_days) as dwell_median_days from main.cross_system_compare group by 1) as a
+  on a.canonical_stage = c.canonical_stage and c.source_key = 'all'
 where c.period_grain = 'all' and c.reached_count > 0
 order by c.canonical_order, c.canonical_stage, c.source_key = 'all', c.source_key
 """
@@ -124,7 +126,17 @@ def _conversion(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _systems(rows: Sequence[Mapping[str, Any]]) -> str:
-    header = ["stage", "source", "reached", "advanced", "lost", "went on", "95 % interval", "median days", "differs"]
+    header = [
+        "stage",
+        "source",
+        "reached",
+        "advanced",
+        "lost",
+        "went on",
+        "95 % interval",
+        "median days",
+        "differs from all",
+    ]
     cells = [
         [
             row["canonical_stage"],

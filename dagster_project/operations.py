@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -97,9 +98,30 @@ def open_connector(hub: Hub, spec: SourceSpec) -> Connector:
     """The connector with its settings, secrets read from the environment now and hidden in all output from now on."""
     connector = connector_class(spec)
     where = f"{spec.where}: config"
-    settings = load(connector.Settings, resolve(spec.config, hub.env, where=where), where=where)
+    config = anchored(resolve(spec.config, hub.env, where=where), hub.root)
+    settings = load(connector.Settings, config, where=where)
     redactor.add(*secrets_of(settings))
     return connector(settings, source_key=spec.source)
+
+
+def anchored(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """The config with every relative `path` (its own, and that of each entry of `tables`) starting at the project folder."""
+    return {key: _anchored_value(key, value, root) for key, value in config.items()}
+
+
+def _anchored_value(key: str, value: Any, root: Path) -> Any:
+    if key == "path" and isinstance(value, str):
+        return _anchored_path(value, root)
+    if key == "tables" and isinstance(value, list | tuple):
+        return [anchored(entry, root) if isinstance(entry, Mapping) else entry for entry in value]
+    return value
+
+
+def _anchored_path(value: str, root: Path) -> str:
+    if "://" in value or value.startswith("~") or Path(value).is_absolute():
+        return value
+    # In a pattern, brackets in the project's own path must not be taken for part of it.
+    return f"{glob.escape(str(root))}/{value}" if glob.has_magic(value) else str(root / value)
 
 
 def call_policy(hub: Hub, connector: Connector) -> CallPolicy:

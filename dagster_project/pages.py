@@ -1,0 +1,142 @@
+"""Documentation pages made from the code: `python -m dagster_project.pages docs` writes docs/commands.md and docs/settings.md.
+
+A test compares the pages with what the code says now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from connectors.sdk import registry
+from connectors.sdk.settings import ConnectorSettings, describe
+from dagster_project.cli import build_parser
+from dagster_project.guard import DISTRIBUTION
+from warehouse.settings import Thresholds, WarehouseSettings
+
+_MADE = "<!-- Made by `python -m dagster_project.pages docs`; edit the code, not this page. -->"
+
+
+def pages() -> dict[str, str]:
+    """File name -> text of every page."""
+    return {"commands.md": commands_page(), "settings.md": settings_page()}
+
+
+def commands_page() -> str:
+    """Every command with its arguments, as `--help` tells them."""
+    parts = [
+        "# The `muara` command",
+        _MADE,
+        (
+            "Everywhere: `--project DIR` (else `MUARA_PROJECT`, else the current folder), `--json` for programs, `--debug` for tracebacks. "
+            "Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 partial or suspicious."
+        ),
+        (
+            "Environment: `MUARA_PROJECT` the project folder; `MUARA_HOME` where everything is written (default `.muara` in the project); "
+            "`MUARA_LANDING` the landing zone elsewhere; `MUARA_AS_OF` builds as of this instant when `--as-of` is not given."
+        ),
+    ]
+    for name, parser in _commands(build_parser(), ()):
+        parts.append(f"## `muara {name}`\n\n{parser.description}\n\n{_arguments(parser)}".rstrip())
+    return "\n\n".join(parts) + "\n"
+
+
+def settings_page() -> str:
+    """Attributes of the two components, and the settings of every connector that comes with Muara."""
+    own = [row for row in registry.listed(load=True) if row.distribution == DISTRIBUTION and not row.problem]
+    parts = [
+        "# Settings",
+        _MADE,
+        "## `dagster_project.components.CrmSource`",
+        _table(
+            ["attribute", "meaning"],
+            [
+                ["`source`", "Your name for it: a-z, 0-9, _. Asset key prefix, and `source_key` in every table."],
+                ["`connector`", "Name of an installed connector (`muara connectors`)."],
+                ["`schedule`", 'Optional cron line on which it syncs, such as `"*/30 * * * *"`.'],
+                [
+                    "`config`",
+                    "Settings of the connector, below. Any value may be `{env: NAME}`: read when the sync runs, never printed.",
+                ],
+                [
+                    "`translation`",
+                    "Optional: `key_prefix`, `group`, `owners`, `tags`, `kinds` of its assets in Dagster.",
+                ],
+            ],
+        ),
+        "## Settings that every connector has",
+        _settings(ConnectorSettings, without=()),
+    ]
+    common = ConnectorSettings.__struct_fields__
+    for row in own:
+        connector = registry.load(row.name)
+        parts += [f"## `connector: {row.name}`", connector.title, _settings(connector.Settings, without=common)]
+    parts += [
+        "## `dagster_project.components.Warehouse`",
+        "Optional, one per project. Paths are relative to the project folder.",
+        _fields(WarehouseSettings),
+        "### `thresholds`",
+        _fields(Thresholds),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _commands(parser: argparse.ArgumentParser, names: tuple[str, ...]) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, child in action.choices.items():
+                if not any(isinstance(inner, argparse._SubParsersAction) for inner in child._actions):
+                    yield " ".join((*names, name)), child
+                yield from _commands(child, (*names, name))
+
+
+def _arguments(parser: argparse.ArgumentParser) -> str:
+    rows = []
+    for action in parser._actions:
+        name = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
+        if name in ("--help", "--json", "--project", "--debug"):
+            continue
+        value = f" {action.metavar or action.dest.upper()}" if action.option_strings and action.nargs != 0 else ""
+        rows.append([f"`{name}{value}`", action.help or ""])
+    return _table(["argument", "meaning"], rows) if rows else ""
+
+
+def _settings(model: type[ConnectorSettings], without: Iterable[str]) -> str:
+    rows = [row for row in describe(model) if row["name"] not in without]
+    return _table(["setting", "type", "default", "meaning"], [_setting(row) for row in rows])
+
+
+def _setting(row: Mapping[str, Any]) -> list[str]:
+    default = "required" if row["required"] else "" if row["default"] in (None, {}, []) else f"`{row['default']}`"
+    return [f"`{row['name']}`", str(row["type"]), default, str(row["description"])]
+
+
+def _fields(model: type[msgspec.Struct]) -> str:
+    rows = []
+    for field in msgspec.structs.fields(model):
+        words = next((extra.description for extra in getattr(field.type, "__metadata__", ()) if extra.description), "")
+        default = field.default
+        shown = "" if isinstance(default, msgspec.Struct) or default in (None, ()) else f"`{default}`"
+        rows.append([f"`{field.name}`", shown, words])
+    return _table(["setting", "default", "meaning"], rows)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    """Write the pages into the folder named on the command line."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
+    for name, text in pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
