@@ -93,7 +93,9 @@ def resolve(config: Any, env: Mapping[str, str], *, where: str) -> Any:
 
 
 def _dec_hook(target: type, value: Any) -> Any:
-    if target is Secret and isinstance(value, str):
+    if target is Secret:
+        if not isinstance(value, str):
+            raise ValueError(f"expected text, got {type(value).__name__}: write it in quotes")
         return Secret(value)
     raise NotImplementedError(f"no conversion to {target}")
 
@@ -112,7 +114,12 @@ def load(model: type[S], config: Mapping[str, Any], *, where: str) -> S:
     try:
         return msgspec.convert(dict(config), model, dec_hook=_dec_hook)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {_without_values(str(error))}") from None
+        message = _without_values(str(error))
+    try:
+        # A variable's value is always text, whatever the setting's type: `page_size: {env: PAGE_SIZE}` means the number.
+        return msgspec.convert(dict(config), model, dec_hook=_dec_hook, strict=False)
+    except msgspec.ValidationError:
+        raise ConfigError(f"{where}: {message}") from None
 
 
 def check_shape(model: type[ConnectorSettings], config: Mapping[str, Any], *, where: str) -> None:
