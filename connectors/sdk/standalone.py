@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from connectors.sdk.client import CallPolicy
 from connectors.sdk.clock import Clock, FakeClock
 from connectors.sdk.connector import Connector, Held, HeldDeal
 from connectors.sdk.cursor import AT, cursor_at
-from connectors.sdk.instants import instant_text
 from connectors.sdk.records import (
     KEYS,
     Checkpoint,
@@ -97,7 +96,7 @@ class MemoryHeld:
         values = ["" if (value := getattr(record, part)) is None else str(value) for part in parts]
         key = joined_key(*values) if len(values) > 1 else values[0]
         updated_at = getattr(record, "updated_at", None)
-        version = "" if updated_at is None else instant_text(updated_at)
+        version = _text(updated_at) or ""
         self._versions.setdefault(stream, {})[key] = version
         self._present(stream, key, seen)
         if isinstance(record, Deal):
@@ -113,7 +112,7 @@ class MemoryHeld:
             pipeline_id=deal.pipeline_id,
             stage_id=deal.stage_id,
             status=deal.status,
-            stage_entered_at=None if deal.stage_entered_at is None else instant_text(deal.stage_entered_at),
+            stage_entered_at=_text(deal.stage_entered_at),
             presence=deal.presence,
             has_history=before is not None and before.has_history,
             history_complete=before is not None and before.history_complete and not has_moved,
@@ -247,3 +246,8 @@ class StandaloneSync:
             budget=budget,
             secrets=secrets_of(self.settings),
         )
+
+
+def _text(instant: datetime | None) -> str | None:
+    """As landing's index writes it: ISO 8601 with `+00:00`, a fraction only where there is one."""
+    return None if instant is None else instant.astimezone(UTC).isoformat()
