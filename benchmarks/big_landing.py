@@ -12,7 +12,16 @@ from pathlib import Path
 import duckdb
 
 STAGES = ("lead", "qualified", "meeting", "proposal", "negotiation", "contract", "won", "lost")
-NAMES = ("Prospecting", "Qualified", "Meeting held", "Proposal sent", "Negotiation", "Contract sent", "Closed won", "Closed lost")
+NAMES = (
+    "Prospecting",
+    "Qualified",
+    "Meeting held",
+    "Proposal sent",
+    "Negotiation",
+    "Contract sent",
+    "Closed won",
+    "Closed lost",
+)
 
 _DEALS = """
 create or replace temp table d as
@@ -36,7 +45,9 @@ from d, unnest(range(0, d.n_changes)) as s(k)
 """
 
 
-def write(folder: Path, *, deals: int, rows_per_part: int = 250_000, memory: str = "2GB") -> dict[str, dict[str, list[Path]]]:
+def write(
+    folder: Path, *, deals: int, rows_per_part: int = 250_000, memory: str = "2GB"
+) -> dict[str, dict[str, list[Path]]]:
     """Write parts below `folder` for sources crm_a and crm_b; returns source -> stream -> files (in writing order)."""
     found: dict[str, dict[str, list[Path]]] = {}
     with duckdb.connect() as con:
@@ -44,7 +55,9 @@ def write(folder: Path, *, deals: int, rows_per_part: int = 250_000, memory: str
         con.execute(f"set temp_directory = '{folder / 'spill'}'")
         con.execute(
             "create table stage_names as select * from (values "
-            + ", ".join(f"({index}, '{stage}', '{name}')" for index, (stage, name) in enumerate(zip(STAGES, NAMES, strict=True)))
+            + ", ".join(
+                f"({index}, '{stage}', '{name}')" for index, (stage, name) in enumerate(zip(STAGES, NAMES, strict=True))
+            )
             + ") as t(stage_index, stage_id, name)"
         )
         for salt, source in enumerate(("crm_a", "crm_b")):
@@ -53,7 +66,9 @@ def write(folder: Path, *, deals: int, rows_per_part: int = 250_000, memory: str
     return found
 
 
-def _source(con: duckdb.DuckDBPyConnection, folder: Path, salt: int, first: int, count: int, step: int) -> dict[str, list[Path]]:
+def _source(
+    con: duckdb.DuckDBPyConnection, folder: Path, salt: int, first: int, count: int, step: int
+) -> dict[str, list[Path]]:
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, list[Path]] = {"deals": [], "stage_changes": [], "history_reads": []}
     stamps = "timestamp '2026-01-01' as _read_at, 1::bigint as _sync_seq, i as _ordinal, 1::bigint as _mapper_version, '' as _hash"
@@ -61,46 +76,105 @@ def _source(con: duckdb.DuckDBPyConnection, folder: Path, salt: int, first: int,
         con.execute(_DEALS.format(salt=salt, first=start, last=min(start + step, first + count)))
         con.execute(_CHANGES)
         last = "(select i, arg_max(stage_index, k) as stage_index, max(changed_at) as updated_at from c group by i)"
-        _copy(con, files, folder, "deals", number, f"""
+        _copy(
+            con,
+            files,
+            folder,
+            "deals",
+            number,
+            f"""
             select i::varchar as _key, {stamps}, i::varchar as deal_id, 'Deal ' || i as name, 'p' || (i % 2) as pipeline_id,
                    s.stage_id, case when hash(i * 3) % 10 = 0 then null else (hash(i * 5) % 100000)::decimal(18, 4) end as amount,
                    'USD' as currency, created_at, l.updated_at, (created_at + interval 90 day)::date as expected_close_date,
                    'o' || (i % 50) as owner_id, 'c' || (i % 20000) as company_id, 'web' as lead_source, 'new' as deal_type,
                    'present' as presence, false as dates_only, '{{}}' as foreign_ids, '{{"Region": "' || (i % 9) || '"}}' as custom_fields,
                    '{{"Id": "' || i || '", "Text": "' || repeat(md5(i::varchar), 8) || '"}}' as raw
-            from d join {last} as l using (i) join stage_names as s using (stage_index)""")
-        _copy(con, files, folder, "stage_changes", number, f"""
-            select i || ':' || i || '-' || k as _key, {stamps}, i::bigint as _read_ordinal, i || '-' || k as event_id, i::varchar as deal_id, changed_at,
+            from d join {last} as l using (i) join stage_names as s using (stage_index)""",
+        )
+        _copy(
+            con,
+            files,
+            folder,
+            "stage_changes",
+            number,
+            f"""
+            select i || ':' || i || '-' || k as _key, {stamps}, i::bigint as _read_ordinal,
+                   i || '-' || k as event_id, i::varchar as deal_id, changed_at,
                    s.stage_id as to_stage_id, 'p' || (i % 2) as to_pipeline_id, 'o' || (i % 50) as changed_by_id, k::bigint as sequence,
                    'exact' as evidence, 'instant' as "precision", '{{"Id": "' || i || '-' || k || '", "StageName": "' || s.name || '"}}' as raw
-            from c join stage_names as s using (stage_index)""")
-        _copy(con, files, folder, "history_reads", number, f"""
-            select i::varchar as _key, {stamps}, i::varchar as deal_id, true as complete, false as is_combined from d""")
+            from c join stage_names as s using (stage_index)""",
+        )
+        _copy(
+            con,
+            files,
+            folder,
+            "history_reads",
+            number,
+            f"""
+            select i::varchar as _key, {stamps}, i::varchar as deal_id, true as complete, false as is_combined from d""",
+        )
     return files | _reference(con, folder, stamps)
 
 
 def _reference(con: duckdb.DuckDBPyConnection, folder: Path, stamps: str) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {"pipelines": [], "stages": [], "owners": [], "companies": [], "sources": []}
-    _copy(con, files, folder, "pipelines", 0, f"""
+    _copy(
+        con,
+        files,
+        folder,
+        "pipelines",
+        0,
+        f"""
         select 'p' || i as _key, {stamps}, 'p' || i as pipeline_id, 'Pipeline ' || i as name, i as display_order, true as is_active,
-               false as is_deleted, '{{}}' as raw from range(2) as r(i)""")
-    _copy(con, files, folder, "stages", 0, f"""
+               false as is_deleted, '{{}}' as raw from range(2) as r(i)""",
+    )
+    _copy(
+        con,
+        files,
+        folder,
+        "stages",
+        0,
+        f"""
         select 'p' || i || ':' || stage_id as _key, {stamps}, 'p' || i as pipeline_id, stage_id, name, stage_index::bigint as display_order,
                case stage_index when 6 then 'won' when 7 then 'lost' else 'open' end as outcome,
                case stage_index when 6 then 1.0 when 7 then 0.0 else 0.1 * (stage_index + 1) end as probability,
-               false as is_archived, false as is_synthetic, '{{}}' as raw from range(2) as r(i), stage_names""")
-    _copy(con, files, folder, "owners", 0, f"""
+               false as is_archived, false as is_synthetic, '{{}}' as raw from range(2) as r(i), stage_names""",
+    )
+    _copy(
+        con,
+        files,
+        folder,
+        "owners",
+        0,
+        f"""
         select 'o' || i as _key, {stamps}, 'o' || i as owner_id, 'Owner ' || i as name, 'o' || i || '@example.com' as email, true as is_active,
-               '{{}}' as raw from range(50) as r(i)""")
-    _copy(con, files, folder, "companies", 0, f"""
+               '{{}}' as raw from range(50) as r(i)""",
+    )
+    _copy(
+        con,
+        files,
+        folder,
+        "companies",
+        0,
+        f"""
         select 'c' || i as _key, {stamps}, 'c' || i as company_id, 'Company ' || i || ' ' || '{folder.name}' as name, '{{}}' as raw
-        from range(20000) as r(i)""")
-    _copy(con, files, folder, "sources", 0, f"""
-        select 'acc' as _key, {stamps}, 'acc' as account_id, '{folder.name}' as name, '{{}}' as raw from range(1) as r(i)""")
+        from range(20000) as r(i)""",
+    )
+    _copy(
+        con,
+        files,
+        folder,
+        "sources",
+        0,
+        f"""
+        select 'acc' as _key, {stamps}, 'acc' as account_id, '{folder.name}' as name, '{{}}' as raw from range(1) as r(i)""",
+    )
     return files
 
 
-def _copy(con: duckdb.DuckDBPyConnection, files: dict[str, list[Path]], folder: Path, stream: str, number: int, sql: str) -> None:
+def _copy(
+    con: duckdb.DuckDBPyConnection, files: dict[str, list[Path]], folder: Path, stream: str, number: int, sql: str
+) -> None:
     path = folder / stream / f"{number:06d}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     con.execute(f"copy ({sql}) to '{path}' (format parquet, compression zstd)")
