@@ -77,7 +77,7 @@ def parts(label: str) -> list[str]:
 
 def words(folded: str) -> list[str]:
     """The words of a folded text. A run of a script without blanks is one word here; the matcher cuts it further."""
-    return [word for word in _WORD.findall(folded) if not word.isdigit()]
+    return [word for word in _WORD.findall(_OPTIONAL_BLANK.sub("", folded)) if not word.isdigit()]
 
 
 def is_unsegmented(word: str) -> bool:
@@ -85,4 +85,5 @@ def is_unsegmented(word: str) -> bool:
     return bool(_UNSEGMENTED_START.match(word))
 
 
+_OPTIONAL_BLANK = re.compile(rf"(?<=[{UNSEGMENTED}])\s+(?=[{UNSEGMENTED}])")
 _UNSEGMENTED_START = re.compile(rf"[{UNSEGMENTED}]")
