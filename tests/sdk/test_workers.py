@@ -158,7 +158,7 @@ def test_the_allowed_rate_is_reached_when_answers_are_slow(make_policy):
     done = sum(1 for _ in policy.map(lambda _: policy.call("deals", slow), range(60), workers=8))
     spent = time.monotonic() - began
     assert done == 60
-    assert 0.5 < spent < 1.5
+    assert 0.5 < spent < 2.5
 
 
 def test_a_worker_must_be_there(policy):
