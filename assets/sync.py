@@ -6,7 +6,7 @@ plain success: its rows are there, and its check fails as a warning that says wh
 
 # No `from __future__ import annotations` here: Dagster reads the config class from the live annotation.
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -25,6 +25,9 @@ MOST_RETRIES = 2
 #: Nobody wants a step to hold a worker for hours; a longer wait is left to the next scheduled sync.
 LONGEST_WAIT_S = 900.0
 _DEFAULT_WAIT_S = 60.0
+#: Characters of a cursor that Dagster stores with every run.
+LONGEST_CURSOR = 1_000
+_LONGEST_PART = 200
 
 
 class SyncConfig(dg.Config):
@@ -116,8 +119,8 @@ def stream_metadata(report: SyncReport, stream: StreamName) -> dict[str, Any]:
         "rows_deleted": rows.deleted,
         "rows_rejected": rows.rejected,
         "rows_dropped": rows.dropped,
-        "cursor_before": dg.MetadataValue.json(report.cursors_before.get(stream)),
-        "cursor_after": dg.MetadataValue.json(report.cursors_after.get(stream)),
+        "cursor_before": _cursor(report.cursors_before.get(stream)),
+        "cursor_after": _cursor(report.cursors_after.get(stream)),
         "dagster/column_schema": landed_schema(stream),
         **report_metadata(report),
     }
@@ -164,6 +167,16 @@ def completeness(report: SyncReport, deals: dg.AssetKey) -> dg.AssetCheckResult:
 def landed_schema(stream: str) -> dg.TableSchema:
     """The columns in which a stream lands; the same for every source."""
     return dg.TableSchema(columns=[dg.TableColumn(name=name, type=kind) for name, kind in STREAMS[stream].items()])
+
+
+def _cursor(cursor: Mapping[str, Any] | None) -> dg.JsonMetadataValue:
+    """A cursor as it stands, or what it consists of where it is long (a sheet's remembers every deal it saw)."""
+    if cursor is None or len(str(cursor)) <= LONGEST_CURSOR:
+        return dg.MetadataValue.json(cursor)
+    parts = {
+        name: value if len(str(value)) <= _LONGEST_PART else f"({len(value)} entries)" for name, value in cursor.items()
+    }
+    return dg.MetadataValue.json(parts)
 
 
 def _log(context: dg.AssetExecutionContext, report: SyncReport) -> None:

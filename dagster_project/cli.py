@@ -101,6 +101,7 @@ COMMANDS: Mapping[str, _Command] = {
     "replay": _Command("map what is stored again, without asking the source", "cli_sync:replay", _one_source),
     "rollback": _Command("publish the build before the present one", "cli_sync:rollback"),
     "show": _Command("everything known of one deal, raw records included", "cli_show:show", _deal),
+    "report": _Command("print the headline tables of the published file", "cli_demo:report"),
     "connectors": _Command("list connectors and their settings", "cli_project:connectors", _names),
     "doctor": _Command("look for what is wrong with this installation and project", "cli_project:doctor"),
 }

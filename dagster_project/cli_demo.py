@@ -43,6 +43,6 @@ def _where_next(published: Path, folder: Path, cwd: Path) -> str:
         f"Published: {near(published)}\n"
         "Open it with anything that opens DuckDB, for example `duckdb -readonly` or Python's duckdb module, and try:\n\n"
         f"{queries}\n\n"
-        f"One deal with all its evidence:   muara show US-001 --project {near(folder)}\n"
+        f"One deal with all its evidence:   muara show us_sales:US-001 --project {near(folder)}\n"
         "The same project in Dagster's UI: make ui"
     )

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dagster_project.cli import FAILED, OK, PARTIAL
-from dagster_project.cli_output import table
-from dagster_project.operations import SourceRun
+from dagster_project.cli_output import UNKNOWN, table
+from dagster_project.operations import SourceAnswer, SourceRun
 
 if TYPE_CHECKING:
     from warehouse.build import BuildResult
+    from warehouse.landing.reports import Notice
 
 #: Offending rows of a check that are named in a line.
 _NAMED = 3
+#: Messages of one kind that are printed in full.
+_OF_A_KIND = 3
 
 
 def worst(runs: Sequence[SourceRun]) -> int:
@@ -46,7 +49,7 @@ def runs_text(runs: Sequence[SourceRun]) -> str:
             counts = [report.total(what) for what in ("read", "new", "changed", "deleted", "rejected")]
             rows.append([run.source, run.status, *counts, sum(report.calls.values()), took])
             notes += [f"{run.source}: {reason}" for reason in report.reasons]
-            notes += [f"{run.source}: {warning.message}" for warning in report.warnings]
+            notes += [f"{run.source}: {text}" for text in _folded(report.warnings)]
             notes += [
                 f"{run.source}: field {line.object_type}.{line.field_code} {line.change}. {line.detail}"
                 for line in report.drift
@@ -54,6 +57,51 @@ def runs_text(runs: Sequence[SourceRun]) -> str:
         if run.error:
             notes.append(f"{run.source}: {run.error}")
     return "\n".join([table(rows, header), *([""] if notes else []), *notes])
+
+
+def _folded(warnings: Sequence[Notice]) -> list[str]:
+    """Messages, the first few of each kind: a hundred files must not bury the one line that matters."""
+    by_code: dict[str, list[str]] = {}
+    for warning in warnings:
+        by_code.setdefault(warning.code, []).append(warning.message)
+    lines = []
+    for code, messages in by_code.items():
+        lines += messages[:_OF_A_KIND]
+        if len(messages) > _OF_A_KIND:
+            lines.append(f"... and {len(messages) - _OF_A_KIND} more of the same kind ({code}); --json shows all")
+    return lines
+
+
+def check_code(answers: Sequence[SourceAnswer]) -> int:
+    """1 when a sync could not work, 3 when it would miss something, 0 otherwise."""
+    levels = {finding.level for answer in answers for finding in answer.findings}
+    if "error" in levels or any(answer.error for answer in answers):
+        return FAILED
+    return PARTIAL if "warning" in levels else OK
+
+
+def checks_text(answers: Sequence[SourceAnswer]) -> str:
+    """A line per finding."""
+    rows: list[list[Any]] = []
+    for answer in answers:
+        if answer.error:
+            rows.append([answer.source, "error", "settings", answer.error])
+        rows += [
+            [answer.source, one.level, one.what, f"{one.message} {one.what_to_do}".strip()] for one in answer.findings
+        ]
+    return table(rows, ["source", "", "tried", "found"])
+
+
+def plans_text(answers: Sequence[SourceAnswer]) -> str:
+    """A line per stream; `-` where it cannot be told without reading."""
+    rows: list[list[Any]] = []
+    for answer in answers:
+        if answer.error:
+            rows.append([answer.source, UNKNOWN, None, None, answer.error])
+        elif not answer.lines:
+            rows.append([answer.source, UNKNOWN, None, None, "this connector does not tell"])
+        rows += [[answer.source, line.stream, line.rows, line.calls, line.note] for line in answer.lines]
+    return table(rows, ["source", "stream", "rows", "calls", "note"])
 
 
 def build_code(result: BuildResult) -> int:

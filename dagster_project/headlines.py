@@ -16,7 +16,8 @@ from main.stage_conversion where period_grain = 'all' order by source_key, pipel
 """
 _SYSTEMS = """
 select c.canonical_stage, c.source_key, c.reached_count, c.advanced_count, c.lost_count, c.resolved_count, c.conversion_rate_resolved,
-       c.conversion_low, c.conversion_high, coalesce(m.dwell_median_days, a.dwell_median_days) as dwell_median_days, coalesce(m.differs, false) as differs, c.is_small_sample
+       c.conversion_low, c.conversion_high, coalesce(m.dwell_median_days, a.dwell_median_days) as dwell_median_days,
+       coalesce(m.differs, false) as differs, c.is_small_sample
 from main.cross_system_conversion as c
 left join main.cross_system_compare as m on m.source_key = c.source_key and m.canonical_stage = c.canonical_stage
 left join (select canonical_stage, any_value(all_dwell_median_days) as dwell_median_days from main.cross_system_compare group by 1) as a

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from warehouse.sync import run_sync
 
 from connectors.sdk import registry
 from connectors.sdk.budget import DailyBudget
 from connectors.sdk.client import CallPolicy
 from connectors.sdk.clock import Clock
-from connectors.sdk.connector import Connector
+from connectors.sdk.connector import Connector, Finding, PlanLine
 from connectors.sdk.errors import ConfigError, MuaraError
 from connectors.sdk.redaction import redactor
 from connectors.sdk.settings import check_shape, load, resolve, secrets_of
@@ -34,8 +33,12 @@ from dagster_project.project import (
     read_project,
 )
 from warehouse.home import Home
+from warehouse.landing.index import Index
 from warehouse.landing.reports import SyncReport
+from warehouse.landing.spool import Engine
+from warehouse.landing.store import LocalStore
 from warehouse.settings import WarehouseSettings, load_settings
+from warehouse.sync import SyncContext, open_landing, run_sync
 
 Told = Callable[[int, int | None, str], None]
 
@@ -231,3 +234,99 @@ def secrets_hidden() -> Iterator[None]:
     except BaseException as error:
         redactor.scrub(error)
         raise
+
+
+class SourceAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What `check` or `plan` found of one source; `error` is set where the source could not even be asked."""
+
+    source: str
+    findings: tuple[Finding, ...] = ()
+    lines: tuple[PlanLine, ...] = ()
+    calls: int = 0
+    error: str | None = None
+
+
+def check_sources(hub: Hub, names: list[str]) -> list[SourceAnswer]:
+    """Try credentials, scopes and field permissions of sources, with as few calls as possible. One that fails does not stop the others."""
+
+    def look(connector: Connector, context: Any) -> dict[str, Any]:
+        return {"findings": tuple(connector.check(context))}
+
+    return [_asked(hub, spec, "check", look) for spec in hub.project.select(names)]
+
+
+def plan_sources(hub: Hub, names: list[str]) -> list[SourceAnswer]:
+    """Calls and rows that a sync of each source would take now, without reading the data."""
+
+    def look(connector: Connector, context: Any) -> dict[str, Any]:
+        return {"lines": tuple(connector.plan(context))}
+
+    return [_asked(hub, spec, "plan", look) for spec in hub.project.select(names)]
+
+
+def _asked(hub: Hub, spec: SourceSpec, what: str, look: Callable[[Connector, Any], dict[str, Any]]) -> SourceAnswer:
+    try:
+        with secrets_hidden(), _context(hub, spec, what) as (connector, context):
+            answer = look(connector, context)
+            return SourceAnswer(source=spec.source, calls=sum(context.calls.report().calls.values()), **answer)
+    except MuaraError as error:
+        return SourceAnswer(source=spec.source, error=redactor.redact(str(error)))
+
+
+@contextmanager
+def _context(hub: Hub, spec: SourceSpec, what: str) -> Iterator[tuple[Connector, SyncContext]]:
+    """A connector with all that a sync would hand it, under the source's lock; nothing is landed."""
+    connector = open_connector(hub, spec)
+    store = LocalStore(hub.home.landing)
+    with hub.home.lock_source(spec.source, what, clock=hub.clock):
+        manifest = open_landing(store, spec.source, connector, hub.clock).manifest
+        engine = Engine(store.scratch(spec.source))
+        held = Index(store, manifest, engine)
+        try:
+            yield (
+                connector,
+                SyncContext(
+                    connector,
+                    source_key=spec.source,
+                    clock=hub.clock,
+                    calls=call_policy(hub, connector),
+                    held=held,
+                    manifest=manifest,
+                    full=False,
+                    on_progress=lambda done, total, what: None,
+                ),
+            )
+        finally:
+            held.close()
+            engine.close()
+
+
+def replay_source(hub: Hub, name: str, *, on_progress: Told | None = None) -> SyncReport:
+    """Map what is stored of a source again, without a call to it. Settings count, so secrets must be set as for a sync."""
+    from warehouse.replay import run_replay  # noqa: PLC0415 - a sync needs no replay
+
+    spec = hub.project.source(name)
+    with secrets_hidden():
+        connector = open_connector(hub, spec)
+        return run_replay(
+            connector,
+            home=hub.home,
+            source_key=spec.source,
+            clock=hub.clock,
+            on_progress=on_progress or (lambda done, total, what: None),
+        )
+
+
+def rollback(hub: Hub) -> Any:
+    """Publish the newest kept build that is older than the published one; its `warehouse.publish.BuildFacts`."""
+    from warehouse import publish  # noqa: PLC0415 - a sync needs no build
+
+    with hub.home.lock_builds("rollback", clock=hub.clock):
+        return publish.rollback(hub.home)
+
+
+def kept_builds(hub: Hub) -> list[Any]:
+    """Builds that rollback can go to, newest first."""
+    from warehouse import publish  # noqa: PLC0415
+
+    return list(publish.builds(hub.home))

@@ -22,8 +22,9 @@ from openpyxl import Workbook
 
 SHEETS = Path(__file__).parent / "sheets"
 FIRST_DAY = date(2025, 10, 1)
-#: The demo is built as of this day; nothing in the sheets is later.
-LAST_DAY = date(2026, 6, 30)
+#: The sheets were saved in the early morning after this day; nothing in them is later.
+LAST_DAY = date(2026, 6, 29)
+SAVED_ON = date(2026, 6, 30)
 IDR_PER_USD = 16_000
 
 CITIES = [
@@ -188,12 +189,12 @@ def write_us(deals: list[Deal]) -> None:
     header = ["Deal ID", "Deal Name", "Account", "Stage", "Amount", "Created", "Owner", "Lead Source"]
     day = date(2026, 1, 13)
     copies = []
-    while day < LAST_DAY:
+    while day < SAVED_ON:
         copies.append(day)
         day += timedelta(days=14)
-    gone = next(deal for deal in deals if deal.stage_at(datetime.combine(copies[5], time.max)) == "Lead")
-    for number, copied_on in enumerate([*copies, LAST_DAY]):
-        at = datetime.combine(copied_on, time.max)
+    gone = next(deal for deal in deals if deal.stage_at(datetime.combine(copies[5], time())) == "Lead")
+    for number, copied_on in enumerate([*copies, SAVED_ON]):
+        at = datetime.combine(copied_on, time())
         rows = [deal for deal in deals if deal.stage_at(at) and not (deal is gone and number > 6)]
         random.Random(number).shuffle(rows)  # noqa: S311 - sample data
         with (folder / f"us_pipeline_{copied_on}.csv").open("w", newline="", encoding="utf-8") as stream:
@@ -212,11 +213,11 @@ def write_us(deals: list[Deal]) -> None:
 def write_indonesia(deals: list[Deal]) -> None:
     """A workbook with a title, real date cells, one column per stage, rupiah as numbers."""
     book = Workbook()
-    book.properties.created = book.properties.modified = datetime.combine(LAST_DAY, time())
+    book.properties.created = book.properties.modified = datetime.combine(SAVED_ON, time())
     sheet = book.active
     sheet.title = "Penjualan"
     sheet.append(["Penjualan Tetra Indonesia"])
-    sheet.append([f"Per tanggal {LAST_DAY:%d/%m/%Y}"])
+    sheet.append([f"Per tanggal {SAVED_ON:%d/%m/%Y}"])
     sheet.append([])
     stages = [step.name for step in INDONESIA]
     sheet.append(
