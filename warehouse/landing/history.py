@@ -72,13 +72,19 @@ def reading_of(record: HistoryRead) -> Reading:
     if bad and complete:
         complete, note = False, f"{len(bad)} event(s) could not be stored; see the rejected rows."
     return Reading(
-        deal_id, complete, bool(record.is_combined), note, tuple(events), tuple(bad), _digest(events, complete, record)
+        deal_id,
+        complete,
+        bool(record.is_combined),
+        note,
+        tuple(events),
+        tuple(bad),
+        reading_digest(events, complete=complete, is_combined=bool(record.is_combined), note=note),
     )
 
 
-def _digest(events: Sequence[Event], complete: bool, record: HistoryRead) -> str:
+def reading_digest(events: Sequence[Event], *, complete: bool, is_combined: bool, note: str | None) -> str:
     """Content hash of a reading, whatever the order in which its events came."""
-    digest = hashlib.sha256(f"{complete} {bool(record.is_combined)} {record.note}\n".encode(errors="replace"))
+    digest = hashlib.sha256(f"{complete} {is_combined} {note}\n".encode(errors="replace"))
     for line in sorted(f"{event.stream} {event.event_id} {event.content.digest}" for event in events):
         digest.update(line.encode(errors="replace") + b"\n")
     return digest.hexdigest()[:16]

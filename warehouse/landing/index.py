@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from connectors.sdk.connector import HeldDeal
+from warehouse.landing.lines import instant
 from warehouse.landing.manifest import Manifest
 from warehouse.landing.parts import rows_of
 from warehouse.landing.schema import STREAMS
@@ -23,7 +23,6 @@ from warehouse.landing.store import Store, fsync_file
 
 _LAYOUT = 1
 _CHUNK = 400
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _TABLES = """
 create table meta (name text primary key, value text) without rowid;
@@ -226,6 +225,13 @@ class Index:
         for (key,) in self._stream(sql, {"stream": stream, "began": began_at, "prefix": prefix, "after": after}):
             yield key
 
+    def refresh(self, manifest: Manifest) -> None:
+        """Take in what was committed since."""
+        self._manifest = manifest
+        self._counts.clear()
+        self._db.close()
+        self._db = self._caught_up()
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
@@ -326,7 +332,6 @@ class Index:
 
 
 _STAMPED = "_key as key, _hash as hash, epoch_us(_read_at) as read_at, _sync_seq as seq, _ordinal as ordinal"
-_PLAIN_FIELDS = "cast(null as varchar) as {0}".format
 
 
 def _absorbed(stream: str) -> str:
@@ -391,4 +396,4 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def _text(micros: int | None) -> str | None:
-    return None if micros is None else (_EPOCH + timedelta(microseconds=micros)).isoformat()
+    return None if micros is None else instant(micros).isoformat()

@@ -42,6 +42,23 @@ _REJECTS_WATCHED = 50_000
 _REJECTS = CODECS[Reject]
 
 
+def checked(record: Any) -> None:
+    """Raises VendorError for something that cannot be landed because of its type, or speaks of a stream that has no keys."""
+    kind = type(record)
+    if kind in _LANDED:
+        return
+    if kind is Tombstone or kind is Seen:
+        if record.stream not in KEYED_STREAMS:
+            raise VendorError(f"a {kind.__name__} names {record.stream!r}, which is no stream with keys in landing.")
+        return
+    if kind in CODECS:
+        raise VendorError(f"the connector yields a {kind.__name__} by itself; it must come inside a HistoryRead.")
+    raise VendorError(f"the connector yields a {kind.__name__}, which is no record that landing knows.")
+
+
+_LANDED = frozenset({HistoryRead, *(record for record, codec in CODECS.items() if codec.stream not in EVENT_STREAMS)})
+
+
 class Item(NamedTuple):
     """A record on its way: the stream and key it speaks of, its codec (None: it is no row itself), and its stamp."""
 
@@ -99,7 +116,7 @@ class Intake:
         return found
 
     def handle(self, records: Sequence[Record]) -> None:
-        """Handle a batch. Raises VendorError for a record of a type that cannot be landed."""
+        """Handle a batch of records that `checked` let through."""
         items = [self._item(record) for record in records]
         known = self._look_up(items)
         events = self._events_of_incomplete(items, known)
@@ -117,25 +134,15 @@ class Intake:
         kind = type(record)
         codec = CODECS.get(kind)
         try:
-            if codec is not None and codec.stream not in EVENT_STREAMS:
+            if codec is not None:
                 at = self._stamper.of(record.read_at) if codec.has_read_at else self._stamper.now()
                 return Item(record, codec.stream, codec.key(record), codec, at)
             if kind is HistoryRead:
                 reading = reading_of(record)
                 return Item(reading, "history_reads", reading.deal_id, None, self._stamper.of(record.read_at))
-            if kind is Tombstone or kind is Seen:
-                if record.stream not in KEYED_STREAMS:
-                    raise VendorError(
-                        f"a {kind.__name__} names {record.stream!r}, which is no stream with keys in landing."
-                    )
-                return Item(
-                    record, record.stream, checked_key(record.key, "key"), None, self._stamper.of(record.read_at)
-                )
+            return Item(record, record.stream, checked_key(record.key, "key"), None, self._stamper.of(record.read_at))
         except BadRecordError as error:
             return self._as_reject(record, error)
-        if codec is not None:
-            raise VendorError(f"the connector yields a {kind.__name__} by itself; it must come inside a HistoryRead.")
-        raise VendorError(f"the connector yields a {kind.__name__}, which is no record that landing knows.")
 
     def _as_reject(self, record: Any, error: BadRecordError, key: str | None = None) -> Item:
         """The reject that stands for a record which cannot be landed, with as much of it as can be kept."""
@@ -155,6 +162,11 @@ class Intake:
         values["raw"] = _kept_raw(record)
         reject = Reject(**values)
         return Item(reject, "rejects", _REJECTS.key(reject), _REJECTS, self._stamper.now())
+
+    def _set_aside(self, record: Any, error: BadRecordError, key: str | None = None) -> None:
+        """Land a reject that turned up while its batch is being handled."""
+        item = self._as_reject(record, error, key)
+        self._version(item, self._look_up([item]))
 
     # --- what is held ----------------------------------------------------------------------------------------------------------------
 
@@ -212,7 +224,7 @@ class Intake:
                 content = codec.encode(record)
             else:
                 self.counts(stream).read -= 1  # the reject counts it
-                self._version(self._as_reject(record, error, key), known)
+                self._set_aside(record, error, key)
                 return
         fresh = self._is_fresh(item, content.digest, held, known)
         if fresh:
@@ -273,7 +285,7 @@ class Intake:
         try:
             PRESENCE.encode(_row_of(record))
         except BadRecordError as error:
-            self._version(self._as_reject(record, error, key), known)
+            self._set_aside(record, error, key)
             return
         row, went = self._presence.of_tombstone(record, at.read_at_us, held)
         self._say(row, at, known)
@@ -335,7 +347,7 @@ class Intake:
         for event in reading.events:
             self.counts(event.stream).read += 1
         for bad in reading.bad:
-            self._version(self._as_reject(bad.event, bad.error), known)
+            self._set_aside(bad.event, bad.error)
         last = known.histories.get(item.key)
         events = self._events_to_write(item, reading, last, held_events.get(item.key, {}), known)
         if events is None:

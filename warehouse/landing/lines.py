@@ -72,6 +72,11 @@ def micros(instant: datetime) -> int:
     return (instant - _EPOCH) // _MICROSECOND
 
 
+def instant(micros_since_1970: int) -> datetime:
+    """The aware UTC instant of `micros`."""
+    return _EPOCH + timedelta(microseconds=micros_since_1970)
+
+
 class Codec:
     """Encodes the records of one type into lines of one stream."""
 

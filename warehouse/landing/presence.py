@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from connectors.sdk.records import Tombstone
 from warehouse.landing.index import HeldRow
-from warehouse.landing.lines import PresenceRow, micros
+from warehouse.landing.lines import PresenceRow, instant, micros
 from warehouse.landing.recent import UNKNOWN, Recent
 
 Held = Mapping[str, HeldRow]
@@ -25,6 +25,11 @@ class State(NamedTuple):
     survivor: str | None
     gone_at: int | None
     read_at: int
+
+
+def _again(stream: str, key: str, state: State) -> PresenceRow:
+    gone_at = None if state.gone_at is None else instant(state.gone_at)
+    return PresenceRow(stream=stream, key=key, kind="merged", gone_at=gone_at, survivor=state.survivor)
 
 
 class Presence:
@@ -52,7 +57,8 @@ class Presence:
         if state is None or at < state.read_at or state.kind == kind:
             return None
         if kind != "present" and state.kind == "merged":
-            return None
+            # The new version says "deleted" from now on, so what is true is said once more after it.
+            return _again(stream, key, state) if fresh else None
         self._put(stream, key, State(kind, kind, None, None, at))
         if kind == "present" or not fresh:
             return PresenceRow(stream=stream, key=key, kind=kind)  # type: ignore[arg-type]

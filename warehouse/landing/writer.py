@@ -18,7 +18,7 @@ from warehouse.landing.drift import Drift
 from warehouse.landing.guard import suspicion
 from warehouse.landing.history import HeldEvents
 from warehouse.landing.index import Index
-from warehouse.landing.intake import Intake
+from warehouse.landing.intake import Intake, checked
 from warehouse.landing.lines import KEYED_STREAMS, PRESENCE, BadRecordError, PresenceRow
 from warehouse.landing.manifest import Account, Committed, Manifest, commit
 from warehouse.landing.reports import RowCounts
@@ -101,6 +101,7 @@ class Writer:
             self.flush()
             self._end_sweep(record)
             return
+        checked(record)
         if isinstance(record, SourceInfo):
             self._check_account(record)
         elif isinstance(record, Reject) and isinstance(record.detail, str):
@@ -205,6 +206,10 @@ class Writer:
             self.sweeps.leave_open(stream)
             return
         self._ended.add(stream)
+        if end.read_at is not None and self._spools.rows:
+            # A dated sweep may miss keys that this same sync has landed under an earlier date.
+            self.commit(self.manifest.cursors)
+            self._index.refresh(self.manifest)
         began = self.sweeps.began_at(stream)
         missing = self.sweeps.missing(stream, end.read_at)
         count = missing.count

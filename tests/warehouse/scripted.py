@@ -62,7 +62,9 @@ class Land:
             return con.execute(sql).fetchall()
 
     def presence(self) -> list[tuple[Any, ...]]:
-        return self.query("select key, kind from landing.presence where stream = 'deals' order by _read_at, _sync_seq, _ordinal")
+        return self.query(
+            "select key, kind from landing.presence where stream = 'deals' order by _read_at, _sync_seq, _ordinal"
+        )
 
 
 def deal(deal_id: str, stage: str = "new", **values: Any) -> Deal:
