@@ -12,7 +12,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from connectors.sdk.errors import ConfigError
 from connectors.spreadsheet import words
@@ -118,6 +118,7 @@ class TextGrid:
 
     is_hidden = False
     date1904 = False
+    package: Any = None
     sheet: str | None = None
 
     def __init__(self, path: Path, file: str, *, encoding: str | None = None, language: str | None = None) -> None:

@@ -22,11 +22,11 @@ from connectors.sdk.records import (
     Warn,
 )
 from connectors.sdk.settings import ConnectorSettings
-from connectors.spreadsheet import keys, words
+from connectors.spreadsheet import board, keys, words
 from connectors.spreadsheet.draft import Draft, Spool
 from connectors.spreadsheet.grid import place, raw_of
 from connectors.spreadsheet.history import History, from_dates, from_log
-from connectors.spreadsheet.ladder import display_orders, stage_id
+from connectors.spreadsheet.ladder import display_orders, shown_order, stage_id
 from connectors.spreadsheet.planning import SheetPlan
 from connectors.spreadsheet.reading import Reader
 from connectors.spreadsheet.survey import Surveyed
@@ -57,14 +57,14 @@ class Emission:
         read_at: datetime,
         is_dated: bool,
         known_stages: Sequence[tuple[str | None, str]] = (),
-        shown_order: Sequence[str] = (),
+        shown_stages: Sequence[str] = (),
     ) -> None:
         self.tables, self.title, self.read_at = tables, title, read_at
         self._zero = settings.zero_amount
         # A date of the snapshot's own day is known on that day; an hour is added for clocks that are a little apart.
         self._known_until = read_at + (timedelta(days=1) if is_dated else timedelta(hours=1))
         self._stages: dict[tuple[str | None, str], None] = dict.fromkeys(known_stages)
-        self._shown_order = shown_order
+        self._shown_stages = shown_stages
         self._is_joined = len(tables) > 1 or any(plan.layout == "log" for table in tables for plan in table.plans)
         self._seen_owners: set[str] = set()
         self._seen_companies: set[str] = set()
@@ -115,13 +115,11 @@ class Emission:
                 )
 
     def _ladders(self) -> Iterator[Record]:
-        shown: list[str] = list(self._shown_order)
         for plan in self._plans():
             for stage, _ in plan.mapping.stage_dates:
                 self._stages.setdefault((None, stage))
             self._stages |= dict.fromkeys(pair for pair in plan.stages if pair not in self._stages)
-            if not shown and plan.layout == "wide":
-                shown = [stage for stage, _ in plan.mapping.stage_dates]
+        shown = list(self._shown_stages) or shown_order(self._plans(), [label for _, label in self._stages])[0]
         pipelines: dict[str, tuple[str, dict[str, str]]] = {}
         for pipeline, label in self._stages:
             name = pipeline or self.title
@@ -160,6 +158,9 @@ class Emission:
         table = self.tables[number]
         repeated: set[str] = set()
         for plan, choice in zip(table.plans, table.choices, strict=True):
+            if plan.layout == "kanban":
+                yield from self._cards(plan, number)
+                continue
             reader = Reader(plan, choice, number)
             for row in plan.rows():
                 if row.dropped is not None:
@@ -182,6 +183,17 @@ class Emission:
                     else:
                         self.kept_rows[id(plan)] = self.kept_rows.get(id(plan), 0) + 1
                         yield draft
+
+    def _cards(self, plan: SheetPlan, number: int) -> Iterator[Draft | Reject]:
+        """Drafts of a board: several a row."""
+        kept: set[int] = set()
+        for row in plan.rows():
+            if row.dropped is not None:
+                yield self._reject(plan, row, row.dropped, dropped=True)
+        for draft in board.drafts(plan, number):
+            kept.add(draft.row)
+            yield draft
+        self.kept_rows[id(plan)] = len(kept)
 
     def _direct(self) -> Iterator[Record]:
         """One row, one deal: straight through."""
@@ -263,6 +275,9 @@ class Emission:
             closed_at = closed_at or history.closed_at
         amount = draft.amount
         status = draft.status
+        said = words.outcome_of(label)
+        if label is not None and status is not None and status != (said or "open"):
+            self._oddities.setdefault("status_stage_clash", []).append(_where(draft))
         if amount == 0 and self._zero != "zero":
             lost = "lost" in (status, words.outcome_of(label) if status is None else None)
             amount = None if self._zero == "unknown" or lost else amount
@@ -374,6 +389,7 @@ _REJECT_WORDS = {
 }
 
 _ODDITY_WORDS = {
+    "status_stage_clash": "the status column says another outcome than the stage; the status decides, the stage stays as it is",
     "planned_dates": "stage dates later than the sheet itself are plans and were not counted as history",
     "entered_after_close": "a stage date later than the close of the deal was not counted as a move (correct the date if it is one)",
     "moves_back": "a later column holds an earlier date, read as a move back",

@@ -10,11 +10,16 @@ from pathlib import Path
 import msgspec
 
 from connectors.sdk.errors import ConfigError
+from connectors.spreadsheet import google
 from connectors.spreadsheet.delimited import TextGrid
 from connectors.spreadsheet.grid import Grid
+from connectors.spreadsheet.markup import read_markup
+from connectors.spreadsheet.package import open_package, unpacked_size
 from connectors.spreadsheet.settings import Table
 from connectors.spreadsheet.workbook import Workbook
 
+#: Text in a zip shrinks to a tenth or so; what unpacks to far more than that is no sheet of people.
+_MOST_SHRUNK = 20
 SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 
 
@@ -23,11 +28,13 @@ class FileRef(msgspec.Struct, frozen=True):
 
     path: Path
     name: str
+    #: When it was last changed, seconds since 1970.
+    modified_s: float
 
-    @property
-    def modified_s(self) -> float:
-        """Modification time, seconds since 1970."""
-        return self.path.stat().st_mtime
+
+def local(path: Path, name: str) -> FileRef:
+    """A file of this machine."""
+    return FileRef(path, name, path.stat().st_mtime)
 
 
 def resolve(pattern: str) -> list[FileRef]:
@@ -43,9 +50,9 @@ def resolve(pattern: str) -> list[FileRef]:
             raise ConfigError(
                 f"path {_shown(pattern)!r}: the folder holds no table (.csv, .xlsx, .ods ...). Earlier data stay as they are."
             )
-        return [FileRef(child, child.name) for child in found]
+        return [local(child, child.name) for child in found]
     if path.is_file():
-        return [FileRef(path, path.name)]
+        return [local(path, path.name)]
     if glob.has_magic(pattern):
         hits = [
             Path(hit)
@@ -54,7 +61,7 @@ def resolve(pattern: str) -> list[FileRef]:
         ]
         if hits:
             root = _common(hits)
-            return [FileRef(hit, hit.relative_to(root).as_posix()) for hit in hits]
+            return [local(hit, hit.relative_to(root).as_posix()) for hit in hits]
         raise ConfigError(f"path {_shown(pattern)!r}: no file fits the pattern. Earlier data stay as they are.")
     raise ConfigError(
         f"path {_shown(pattern)!r}: there is no such file or folder. Correct `path` (relative paths start at the project folder)."
@@ -98,13 +105,29 @@ def grids(ref: FileRef, table: Table, *, size_limit_mb: int) -> list[Grid]:
         raise ConfigError(
             f"{ref.name}: has {size / 1e6:.0f} MB, over the limit of {size_limit_mb} MB. Raise `size_limit_mb` or split the file."
         )
+    if ref.path.suffix == google.SUFFIX:
+        return list(google.grids(ref.path, ref.name))
     with ref.path.open("rb") as handle:
         head = handle.read(4096)
     kind = kind_of(head)
     language = table.locale.language if table.locale else None
-    if kind in ("zip", "ole"):
-        return list(Workbook(ref.path, ref.name).grids())
-    return [TextGrid(ref.path, ref.name, encoding=table.encoding, language=language)]
+    if kind == "markup":
+        return [read_markup(ref.path, ref.name, language)]
+    if kind == "text":
+        return [TextGrid(ref.path, ref.name, encoding=table.encoding, language=language)]
+    if kind == "ole" and is_locked(ref.path):
+        raise ConfigError(f"{ref.name}: is protected by a password. Save a copy without one.")
+    if kind == "zip" and (unpacked := unpacked_size(ref.path)) > size_limit_mb * _MOST_SHRUNK * 1_000_000:
+        raise ConfigError(
+            f"{ref.name}: unpacks to {unpacked / 1e6:.0f} MB, far over the limit of {size_limit_mb} MB. Raise `size_limit_mb`."
+        )
+    package = open_package(ref.path) if kind == "zip" else None
+    return list(Workbook(ref.path, ref.name, package).grids())
+
+
+def is_locked(path: Path) -> bool:
+    """Whether an OLE file is an encrypted workbook (its directory names the stream that holds it)."""
+    return "EncryptedPackage".encode("utf-16-le") in path.read_bytes()
 
 
 def kind_of(head: bytes) -> str:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 #: What a cell may hold. Empty is None; text is as written.
 Cell = str | int | float | bool | date | datetime | time | timedelta | None
@@ -20,6 +20,8 @@ class Grid(Protocol):
     is_hidden: bool
     #: Native dates count from 1904 (old Mac workbooks); concerns plain serial numbers only.
     date1904: bool
+    #: The xlsx package behind it (`package.Package`), None for everything else.
+    package: Any
     #: Merged areas as (first row, first column, last row, last column), rows from 1, columns from 0.
     merged: Sequence[tuple[int, int, int, int]]
     #: What the file says beyond its cells.
@@ -43,6 +45,7 @@ class MemoryGrid:
     ) -> None:
         self.file, self.sheet, self.is_hidden, self.date1904 = file, sheet, False, False
         self.merged, self.notes = merged, notes
+        self.package: Any = None
         self._rows = [list(row) for row in rows]
 
     def rows(self) -> Iterator[tuple[int, list[Cell]]]:

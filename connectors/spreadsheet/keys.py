@@ -110,9 +110,9 @@ class Uniqueness:
         return len(self._hashes)
 
 
-def duplicates_error(plan: SheetPlan, choice: KeyChoice, rows: Sequence[Sequence[int]]) -> ConfigError:
+def duplicates_error(plan: SheetPlan, choice: KeyChoice, rows: Sequence[Sequence[str]]) -> ConfigError:
     """The error for keys that several different rows claim."""
-    listed = "; ".join("rows " + ", ".join(map(str, group[:4])) for group in rows[:5])
+    listed = "; ".join(("rows " if group[0].isdigit() else "") + " and ".join(group[:4]) for group in rows[:5])
     more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
     names = " + ".join(repr(name) for name in choice.headers)
     return ConfigError(

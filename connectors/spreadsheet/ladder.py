@@ -3,13 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from connectors.spreadsheet import words
+from connectors.spreadsheet.grid import Grid
+from connectors.spreadsheet.planning import SheetPlan
+
+_LIST_ROWS = 200
 
 
 def stage_id(label: str) -> str:
     """A stage's id in a sheet: its label, folded."""
     return words.fold(label)
+
+
+def shown_order(plans: Sequence[SheetPlan], labels: Sequence[str]) -> tuple[list[str], str]:
+    """(stages in an order that the sheet shows, where it shows it): columns of dates, a board, tabs, or a list in another tab."""
+    first = plans[0]
+    if first.layout == "wide":
+        return [stage for stage, _ in first.mapping.stage_dates], "the order of the date columns"
+    if first.layout == "kanban":
+        return [head.given for head in first.head.headers if head.given], "the order of the columns"
+    if first.layout == "sheet_per_stage":
+        return [plan.tab_stage for plan in plans if plan.tab_stage], "the order of the tabs"
+    wanted = {stage_id(label) for label in labels}
+    for plan in plans:
+        for grid in plan.siblings:
+            for column in _columns(grid):
+                if len(wanted) >= 2 and wanted <= {stage_id(text) for text in column}:
+                    return column, f"the list in tab {grid.sheet!r}"
+    return [], ""
+
+
+def _columns(grid: Grid) -> list[list[str]]:
+    """Short columns of texts, as lists for drop-downs are."""
+    columns: dict[int, list[str]] = {}
+    for _, cells in islice(grid.rows(), _LIST_ROWS):
+        for index, cell in enumerate(cells):
+            if isinstance(cell, str) and cell.strip():
+                columns.setdefault(index, []).append(cell.strip())
+    return [column for column in columns.values() if len(column) < _LIST_ROWS]
 
 
 def display_orders(labels: Sequence[str], shown: Sequence[str]) -> tuple[dict[str, int | None], list[str]]:

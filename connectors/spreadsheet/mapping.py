@@ -287,11 +287,10 @@ def wide_columns(head: Head, held: list[Profile], claimed: set[int], *, is_asked
         if header.index in claimed or name is None:
             continue
         profile = held[header.index]
-        says_date = name != " ".join((header.lower or header.given).replace("_", " ").split())
         if profile.filled and not (profile.is_dates or _partly(profile)):
             continue
         known = words.rung(name) is not None
-        if (known and (profile.filled or says_date)) or (is_asked and profile.filled and not _is_other_date(header)):
+        if known or (is_asked and profile.filled and not _is_other_date(header)):
             found.append((name, header.index))
     dated = sum(1 for _, index in found if held[index].filled)
     if is_asked:
@@ -309,10 +308,11 @@ def is_log(head: Head, held: list[Profile]) -> bool:
     strong = {
         field
         for header in head.headers
-        if (name := words.fold_header(header.given)) not in words.weak_headers() and not held[header.index].is_money
+        if (name := words.fold_header(header.given)) not in words.weak_headers()
+        and (not held[header.index].is_money or _partly(held[header.index]))
         for field, _ in words.synonyms().get(name, ())
     }
-    has_time = any(profile.is_dates for profile in held)
+    has_time = any(profile.is_dates or _partly(profile) for profile in held)
     return has_time and ("to_stage" in strong or ("to_stage" in names and "from_stage" in names))
 
 

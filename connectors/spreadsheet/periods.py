@@ -33,9 +33,18 @@ def of_name(name: str, locale: words.Locale | None = None) -> date | None:
     return of_period(text)
 
 
-def of_sheet(name: str) -> date | None:
-    """The last day of the period that a tab's name is."""
-    return of_name(name)
+def of_sheet(name: str, file: str = "") -> date | None:
+    """The last day of the period that a tab's name is; a tab without a year ("Mei", "Q3") takes the one in the file's name."""
+    found = of_name(name)
+    if found is None and is_bare(name) and (year := re.search(r"(?<!\d)20\d{2}(?!\d)", file)):
+        found = of_name(f"{name} {year[0]}")
+    return found
+
+
+def is_bare(name: str) -> bool:
+    """Whether a tab's name is a period without a year."""
+    folded = words.fold(name)
+    return folded in words.months() or bool(re.fullmatch(r"q[1-4]|(?:w|kw|week|minggu)[-_ ]?\d{1,2}", folded))
 
 
 def of_period(text: str) -> date | None:

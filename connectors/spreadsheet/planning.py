@@ -39,6 +39,10 @@ class SheetPlan:
         self.dates: dict[int, DateColumn] = {}
         self.money: dict[int, MoneyColumn] = {}
         self.percent_points = False
+        #: Row -> currency sign in the number format of the amount, where formats have one.
+        self.format_currencies: dict[int, str] = {}
+        #: Tabs of the same workbook that are not read, hidden ones too: one may list the stages in order.
+        self.siblings: tuple[Grid, ...] = ()
         self.status_is_outcome = False
         self.warnings: list[tuple[str, str]] = []
         self.row_count = 0
@@ -112,7 +116,9 @@ def choose(grids: Sequence[Grid], asked: Table, *, needs_stage: bool = True) -> 
         named = [name for name in others if name] + [text for error in failures if (text := _sheet_of(str(error)))]
         if named:
             notes.append(f"tabs without deals not read: {', '.join(dict.fromkeys(named))}")
+    taken = [plan.grid for plan in fit]
     for plan in fit:
+        plan.siblings = tuple(grid for grid in grids if grid not in taken)
         if needs_stage:
             _demand(plan)
         _settle_layout(plan, fit)
@@ -244,7 +250,8 @@ def _settle_layout(plan: SheetPlan, fit: list[SheetPlan]) -> None:
     asked = plan.asked.layout
     if plan.reason:
         return
-    named = [one.grid.sheet for one in fit if one.grid.sheet and periods.of_sheet(one.grid.sheet)]
+    tabs = [one.grid.sheet for one in fit if one.grid.sheet]
+    named = [tab for tab in tabs if periods.of_sheet(tab) or periods.is_bare(tab)]
     if asked == "sheet_per_period" or (asked is None and len(fit) >= 2 and len(named) == len(fit)):
         plan.layout = "sheet_per_period"
         plan.reason = "set in `layout`" if asked else "the tabs are named after periods"

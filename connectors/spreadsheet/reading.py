@@ -105,7 +105,7 @@ class Reader:
         if not text or words.fold(text) in words.nothing("text"):
             return None
         if text.startswith("#") and words.fold(text) in words.words("errors"):
-            self._bad(row, index, "error value")
+            self._bad(row, index, f"error value {text}")
             return None
         return text
 
@@ -151,6 +151,10 @@ class Reader:
             if code is None:
                 self._bad(row, column, "not a currency")
             return code
+        if (shown := self.plan.format_currencies.get(row.number)) is not None:
+            code = money.currency_of(shown, default=asked.default_currency, locale=asked.locale)
+            if code is not None:
+                return code
         return self._header_currency or asked.default_currency
 
     def _probability(self, row: Row, index: int) -> float | None:
@@ -204,7 +208,9 @@ class Reader:
                 continue
             if isinstance(cell, str):
                 text = text_of(cell)
-                if text:
+                if text.startswith("#") and words.fold(text) in words.words("errors"):
+                    self._bad(row, index, f"error value {text}")
+                elif text:
                     found[name] = text
             elif isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
                 found[name] = int(cell)
@@ -213,7 +219,8 @@ class Reader:
         return found
 
     def _error_or(self, row: Row, index: int, what: str) -> str:
-        return "error value" if words.fold(text_of(row.cells[index])) in words.words("errors") else what
+        text = text_of(row.cells[index])
+        return f"error value {text}" if words.fold(text) in words.words("errors") else what
 
     def _bad(self, row: Row, index: int, what: str) -> None:
         cells = self.plan.bad_cells.setdefault((what, self.plan.head.headers[index].label), [])

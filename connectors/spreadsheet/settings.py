@@ -134,6 +134,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     layout: Layout | None
     locale: words.Locale | None
     timezone: str
+    is_zone_set: bool
     default_currency: str | None
     columns: dict[str, str | None]
     stage_dates: dict[str, str]
@@ -200,6 +201,7 @@ def _table(base: SpreadsheetSettings, entry: TableSettings | None) -> Table:
         layout=said("layout"),
         locale=words.locale(locale) if locale else None,
         timezone=said("timezone") or "UTC",
+        is_zone_set=said("timezone") is not None,
         default_currency=currency.upper() if currency else None,
         columns=_fields(said("columns")),
         stage_dates=dict(said("stage_dates")),

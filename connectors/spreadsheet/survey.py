@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import msgspec
 
 from connectors.sdk.errors import ConfigError
-from connectors.spreadsheet import keys, mapping, words
+from connectors.spreadsheet import board, keys, mapping, words
 from connectors.spreadsheet.dates import DateColumn
-from connectors.spreadsheet.grid import text_of
-from connectors.spreadsheet.keys import KeyChoice
+from connectors.spreadsheet.grid import letter, place, text_of
+from connectors.spreadsheet.keys import KeyChoice, Uniqueness
 from connectors.spreadsheet.money import MoneyColumn
 from connectors.spreadsheet.planning import MAX_STAGES, SheetPlan
 from connectors.spreadsheet.reading import needed_dates, needed_money
@@ -27,7 +27,7 @@ class Surveyed(msgspec.Struct, frozen=True):
     plans: list[SheetPlan]
     choices: list[KeyChoice]
     #: Keys that stand in several equal rows: read once.
-    repeated: frozenset[str]
+    repeated: frozenset[str] = frozenset()
 
     @property
     def key(self) -> KeyChoice:
@@ -40,19 +40,32 @@ def survey(plans: list[SheetPlan], *, chosen: Sequence[str] = ()) -> Surveyed:
 
     Raises ConfigError for a column or key that cannot be settled.
     """
-    for plan in plans:
-        _columns(plan)
+    if plans[0].layout == "kanban":
+        for plan in plans:
+            board.survey_board(plan)
+        return Surveyed(plans, [board.CARD_KEY] * len(plans))
+    options = _options(plans[0], chosen)
+    first = [options[0]] + [_same(plan, options[0]) for plan in plans[1:]] if options else []
+    seen = Uniqueness()
+    for number, plan in enumerate(plans):
+        _columns(plan, first[number] if first else None, seen)
     _decide(plans)
-    return _key(plans, chosen)
+    if not options:
+        raise ConfigError(
+            f"{plans[0].where}: nothing identifies a deal (no id column, no deal name). Set `key` to one header or several. "
+            f"Columns: {_listed(plans[0])}."
+        )
+    return _key(plans, options, seen, was_chosen=bool(chosen))
 
 
-def _columns(plan: SheetPlan) -> None:
-    """One pass: counts, dropped rows, evidence of dates and amounts, labels of stages."""
+def _columns(plan: SheetPlan, choice: KeyChoice | None, seen: Uniqueness) -> None:
+    """One pass: counts, dropped rows, evidence of dates and amounts, labels of stages, keys."""
     plan.dates = {index: DateColumn() for index in needed_dates(plan)}
     plan.money = {index: MoneyColumn() for index in needed_money(plan)}
     stage = plan.fields.get("to_stage", plan.fields.get("stage")) if plan.layout == "log" else plan.fields.get("stage")
     pipeline = plan.fields.get("pipeline")
     watched = [(index, column.see) for index, column in (*plan.dates.items(), *plan.money.items())]
+    inside = _Inside(plan, choice)
     for row in plan.rows():
         plan.row_count += 1
         if row.dropped is not None:
@@ -61,15 +74,70 @@ def _columns(plan: SheetPlan) -> None:
         cells = row.cells
         for index, see in watched:
             see(row.number, cells[index])
-        label = text_of(cells[stage]) if stage is not None else row.group or plan.tab_stage
+        if inside.rows and row.number in inside.rows:
+            inside.see(row.number)
+        if choice is not None:
+            seen.see(row.number, keys.key_of(cells, choice))
+        label = text_of(cells[stage]) if stage is not None else ""
+        label = (
+            (strip_count(label) if label else row.group or "")
+            if plan.layout == "grouped"
+            else label or plan.tab_stage or ""
+        )
         if label and words.fold(label) not in words.nothing("text"):
-            label = strip_count(label) if plan.layout == "grouped" else label
             plan.stages.setdefault((text_of(cells[pipeline]) or None if pipeline is not None else None, label))
             if len(plan.stages) > MAX_STAGES and stage is not None:
                 raise ConfigError(
                     f"{plan.where}: column {plan.head.headers[stage].text!r} has more than {MAX_STAGES} different values, so it is "
                     "not a stage column. Map the right one with `columns: {stage: ...}`."
                 )
+    inside.finish()
+
+
+class _Inside:
+    """What only the xlsx package tells of the data rows: error cells, and formulas that were never calculated."""
+
+    def __init__(self, plan: SheetPlan, choice: KeyChoice | None) -> None:
+        self.plan = plan
+        self.needed = {index for name, index in plan.fields.items() if name not in ("weighted", "updated_at")}
+        self.needed |= {index for _, index in plan.mapping.stage_dates} | set(choice.columns if choice else ())
+        self.rows: dict[int, list[tuple[int, str | None]]] = {}
+        self._blank: dict[int, list[str]] = {}
+        package, sheet, width = getattr(plan.grid, "package", None), plan.grid.sheet, len(plan.head.headers)
+        if package is None or sheet is None:
+            return
+        for row, column, text in package.errors(sheet):
+            if row > plan.head.last and column < width:
+                self.rows.setdefault(row, []).append((column, text))
+        for row, column in package.formulas_without_result(sheet):
+            if row > plan.head.last and column < width:
+                self.rows.setdefault(row, []).append((column, None))
+        amount = plan.fields.get("amount")
+        if amount is not None:
+            plan.format_currencies = package.format_currencies(sheet, amount)
+
+    def see(self, row: int) -> None:
+        """A data row with such cells."""
+        for column, text in self.rows[row]:
+            cell = f"{letter(column)}{row}"
+            if text is None:
+                self._blank.setdefault(column, []).append(cell)
+            else:
+                label = self.plan.head.headers[column].label
+                self.plan.bad_cells.setdefault((f"error value {text}", label), []).append(cell)
+
+    def finish(self) -> None:
+        """Refuse formulas without results in columns that matter, mention the others."""
+        for column, cells in self._blank.items():
+            head = self.plan.head.headers[column]
+            text = (
+                f"{self.plan.where}, column {head.letter} {head.label!r}: {len(cells)} formula(s) without a stored result "
+                f"({', '.join(cells[:5])}{', ...' if len(cells) > 5 else ''}), as programs write them. "
+                "Open the workbook in a spreadsheet program and save it once."
+            )
+            if column in self.needed:
+                raise ConfigError(text)
+            self.plan.warn("formulas_without_result", text)
 
 
 def _decide(plans: list[SheetPlan]) -> None:
@@ -86,44 +154,49 @@ def _decide(plans: list[SheetPlan]) -> None:
             whole = dated[words.fold(plan.head.headers[index].text)]
             _refuse(plan, index, whole.decide(plan.asked.locale))
             plan.dates[index] = whole
-            _check_swapped(plan, index, whole)
+            _check_dates(plan, index, whole)
         for index in plan.money:
             amounts = priced[words.fold(plan.head.headers[index].text)]
-            currencies = frozenset(
-                {plan.asked.default_currency or ""}
-                | {"IDR" for sign in amounts.signs if sign.startswith(("rp", "idr"))}
-            )
-            _refuse(plan, index, amounts.decide(plan.asked.locale, currencies))
+            _refuse(plan, index, amounts.decide(plan.asked.locale, _currencies(plan, amounts)))
             plan.money[index] = amounts
         if "probability" in plan.fields:
-            plan.percent_points = _has_points(plan.money[plan.fields["probability"]])
+            plan.percent_points = plan.money[plan.fields["probability"]].max_plain > 1
         _settle_status(plan)
+
+
+def _currencies(plan: SheetPlan, amounts: MoneyColumn) -> frozenset[str]:
+    seen = {"IDR" for sign in amounts.signs if sign.startswith(("rp", "idr"))}
+    return frozenset(seen | {plan.asked.default_currency or ""})
 
 
 def _refuse(plan: SheetPlan, index: int, reason: str | None) -> None:
     if reason is not None:
         head = plan.head.headers[index]
-        raise ConfigError(f"{plan.where}, column {head.letter} {head.text!r}: {reason}.")
+        raise ConfigError(f"{plan.where}, column {head.letter} {head.label!r}: {reason}.")
 
 
-def _check_swapped(plan: SheetPlan, index: int, column: DateColumn) -> None:
+def _check_dates(plan: SheetPlan, index: int, column: DateColumn) -> None:
     """Real dates beside text dates that are all past the 12th: what a program does to dates of another country while opening a CSV."""
+    head = plan.head.headers[index]
+    where = f"{plan.where}, column {head.letter} {head.label!r}"
     if (
         column.native_days
         and column.order == "dmy"
         and column.counts.get("ordered", 0)
         and not column.rows["ambiguous"]
     ):
-        head = plan.head.headers[index]
         plan.warn(
             "dates_may_be_swapped",
-            f"{plan.where}, column {head.letter} {head.text!r}: dates after the 12th are text, the others real dates. A spreadsheet "
-            "program may have swapped day and month of the others; compare a few with the original.",
+            f"{where}: dates after the 12th are text, the others real dates. A spreadsheet program may have swapped day and month of "
+            "the others; compare a few with the original.",
         )
-
-
-def _has_points(column: MoneyColumn) -> bool:
-    return column.max_plain > 1
+    locale = plan.asked.locale
+    if column.order and locale is not None and locale.order in ("dmy", "mdy") and locale.order != column.order:
+        first = "day" if column.order == "dmy" else "month"
+        plan.warn(
+            "dates_against_locale",
+            f"{where}: the dates put the {first} first, against `locale: {locale.name}`; read as they stand.",
+        )
 
 
 def _settle_status(plan: SheetPlan) -> None:
@@ -136,20 +209,24 @@ def _settle_status(plan: SheetPlan) -> None:
     known = sum(1 for outcome in outcomes.values() if outcome)
     closed = any(outcome in ("won", "lost") for outcome in outcomes.values())
     has_stage = (
-        "stage" in plan.fields
-        or plan.is_wide
-        or plan.tab_stage is not None
-        or plan.layout in ("log", "grouped", "kanban")
+        "stage" in plan.fields or plan.is_wide or plan.tab_stage is not None or plan.layout in ("log", "grouped")
     )
     asked = "status" in plan.asked.columns
     plan.status_is_outcome = asked or not labels or (closed and known >= len(labels) / 2)
     if not has_stage and not asked:
         plan.status_is_outcome = closed and known == len(labels)
-    if plan.status_is_outcome and (strange := sorted(text for text, outcome in outcomes.items() if outcome is None)):
+    strange = sorted(text for text, outcome in outcomes.items() if outcome is None)
+    if plan.status_is_outcome and strange:
         plan.warn(
             "status_not_understood",
-            f"{plan.where}, column {plan.head.headers[index].text!r}: {len(strange)} value(s) say neither open, won nor lost "
+            f"{plan.where}, column {plan.head.headers[index].label!r}: {len(strange)} value(s) say neither open, won nor lost "
             f"({', '.join(map(repr, strange[:5]))}); the stage decides for those deals.",
+        )
+    elif has_stage and not plan.status_is_outcome:
+        plan.warn(
+            "status_is_a_remark",
+            f"{plan.where}, column {plan.head.headers[index].label!r}: holds remarks ({', '.join(map(repr, strange[:5]))}), no outcome; "
+            "kept as a plain column. If it is the outcome, say so with `columns: {status: ...}`.",
         )
     if not has_stage and plan.asked.columns.get("stage", "") is not None:
         plan.fields["stage"] = index
@@ -157,48 +234,54 @@ def _settle_status(plan: SheetPlan) -> None:
         plan.stages = dict.fromkeys((None, text) for text in plan.held[index].texts if text in labels)
 
 
-def _key(plans: list[SheetPlan], chosen: Sequence[str]) -> Surveyed:
-    """The first candidate that is filled and unique, over all tabs. A log repeats its keys; there it only has to be filled."""
-    options = keys.candidates(plans[0])
-    if chosen and not plans[0].asked.key:
-        options = [option for option in options if option.headers == tuple(chosen)] or options
-        if options and options[0].headers != tuple(chosen):
-            raise ConfigError(
-                f"{plans[0].where}: deals were identified by {' + '.join(map(repr, chosen))} so far, and that is no longer possible. "
-                "Restore the column, or set `key` (deals will then count as new under the new key)."
-            )
-    if not options:
-        listed = ", ".join(repr(head.text) for head in plans[0].head.headers if head.given)
+def _options(plan: SheetPlan, chosen: Sequence[str]) -> list[KeyChoice]:
+    """Keys worth trying. Once a source has read deals under a key, no other key comes in by itself."""
+    options = keys.candidates(plan)
+    if not chosen or plan.asked.key:
+        return options
+    same = [option for option in options if list(option.headers) == list(chosen)]
+    if not same:
         raise ConfigError(
-            f"{plans[0].where}: nothing identifies a deal (no id column, no deal name). Set `key` to one header or several. Columns: {listed}."
+            f"{plan.where}: deals were identified by {' + '.join(map(repr, chosen))} so far, and that is no longer possible. "
+            "Restore the column, or set `key` (deals then count as new under the new key)."
         )
+    return same
+
+
+def _key(plans: list[SheetPlan], options: list[KeyChoice], seen: Uniqueness, *, was_chosen: bool) -> Surveyed:
+    """The first candidate that is filled and unique, over all tabs. A log repeats its keys; there it only has to be filled."""
     failure: ConfigError | None = None
     for option in options:
         try:
-            return _try(plans, option, is_last=option is options[-1], was_chosen=bool(chosen))
+            choices = [option] + [_same(plan, option) for plan in plans[1:]]
+            counted = seen if option is options[0] else _count(plans, choices)
+            return _try(plans, choices, counted, may_lack=was_chosen or option is options[-1])
         except ConfigError as error:
             failure = failure or error
-    raise failure or ConfigError(f"{plans[0].where}: nothing identifies a deal. Set `key`.")
+    assert failure is not None
+    raise failure
 
 
-def _try(plans: list[SheetPlan], option: KeyChoice, *, is_last: bool, was_chosen: bool) -> Surveyed:
-    choices = [option] + [_same(plan, option) for plan in plans[1:]]
-    seen = keys.Uniqueness()
+def _count(plans: list[SheetPlan], choices: list[KeyChoice]) -> Uniqueness:
+    seen = Uniqueness()
     for plan, choice in zip(plans, choices, strict=True):
         for row in plan.rows():
             if row.dropped is None:
                 seen.see(row.number, keys.key_of(row.cells, choice))
+    return seen
+
+
+def _try(plans: list[SheetPlan], choices: list[KeyChoice], seen: Uniqueness, *, may_lack: bool) -> Surveyed:
+    plan, option = plans[0], choices[0]
+    names = " + ".join(map(repr, option.headers))
     if len(seen) == 0:
+        raise ConfigError(f"{plan.where}: the key {names} is empty in every row. Set `key`.")
+    if seen.missing_count and not may_lack and not option.reason.startswith("set in"):
         raise ConfigError(
-            f"{plans[0].where}: the key {' + '.join(map(repr, option.headers))} is empty in every row. Set `key`."
+            f"{plan.where}: the key {names} is empty in rows {', '.join(map(str, seen.missing[:5]))}. Fill it, or set `key`."
         )
-    is_asked = bool(plans[0].asked.key) or option.reason.startswith("set in")
-    if seen.missing_count and not is_asked and not was_chosen and not is_last:
-        raise ConfigError(
-            f"{plans[0].where}: the key {option.headers[0]!r} is empty in rows {', '.join(map(str, seen.missing[:5]))}."
-        )
-    if plans[0].layout == "log":
-        return Surveyed(plans, choices, frozenset())
+    if plan.layout == "log":
+        return Surveyed(plans, choices)
     return Surveyed(plans, choices, _repeated(plans, choices, seen.suspects()))
 
 
@@ -219,8 +302,8 @@ def _repeated(plans: list[SheetPlan], choices: list[KeyChoice], suspects: frozen
     """Keys whose rows are equal. Raises ConfigError when rows of one key differ."""
     if not suspects:
         return frozenset()
-    first: dict[str, tuple[SheetPlan, list[object]]] = {}
-    places: dict[str, list[int]] = {}
+    first: dict[str, list[object]] = {}
+    places: dict[str, list[str]] = {}
     differing: set[str] = set()
     for plan, choice in zip(plans, choices, strict=True):
         for row in plan.rows():
@@ -228,11 +311,15 @@ def _repeated(plans: list[SheetPlan], choices: list[KeyChoice], suspects: frozen
             if key is None or hash(key) not in suspects:
                 continue
             content = [text_of(cell) for cell in row.cells] + [row.group, plan.tab_stage]
-            places.setdefault(key, []).append(row.number)
-            if key not in first:
-                first[key] = (plan, content)
-            elif first[key][1] != content:
+            places.setdefault(key, []).append(str(row.number) if len(plans) == 1 else place(plan.grid, row.number))
+            if first.setdefault(key, content) != content:
                 differing.add(key)
     if differing:
-        raise keys.duplicates_error(plans[0], choices[0], [places[key] for key in sorted(differing)])
+        raise keys.duplicates_error(
+            plans[0], choices[0], sorted((places[key] for key in differing), key=lambda group: (len(group[0]), group))
+        )
     return frozenset(key for key, rows in places.items() if len(rows) > 1)
+
+
+def _listed(plan: SheetPlan) -> str:
+    return ", ".join(repr(head.text) for head in plan.head.headers if head.given)

@@ -14,13 +14,14 @@ import python_calamine as calamine
 
 from connectors.sdk.errors import ConfigError
 from connectors.spreadsheet.grid import Cell
+from connectors.spreadsheet.package import Package
 
 
 class Workbook:
     """An open workbook: its tabs as grids. Raises ConfigError for a damaged or protected file."""
 
-    def __init__(self, path: Path, file: str) -> None:
-        self.path, self.file = path, file
+    def __init__(self, path: Path, file: str, package: Package | None = None) -> None:
+        self.path, self.file, self._package = path, file, package
         try:
             self._book = calamine.load_workbook(str(path))
         except calamine.PasswordError:
@@ -30,24 +31,26 @@ class Workbook:
                 f"{file}: is damaged or incomplete ({type(error).__name__}). Open it in a spreadsheet program and save it again."
             ) from None
 
-    def grids(self, *, date1904: bool = False) -> list[SheetGrid]:
+    def grids(self) -> list[SheetGrid]:
         """Every tab that is a worksheet, hidden ones marked."""
         found = []
         for meta in self._book.sheets_metadata:
             if meta.typ != calamine.SheetTypeEnum.WorkSheet:
                 continue
             hidden = meta.visible != calamine.SheetVisibleEnum.Visible
-            found.append(SheetGrid(self._book, self.file, meta.name, is_hidden=hidden, date1904=date1904))
+            found.append(SheetGrid(self._book, self.file, meta.name, self._package, is_hidden=hidden))
         return found
 
 
 class SheetGrid:
     """One tab. Its cells are decoded when first asked for."""
 
-    def __init__(self, book: Any, file: str, sheet: str, *, is_hidden: bool, date1904: bool) -> None:
+    def __init__(self, book: Any, file: str, sheet: str, package: Package | None, *, is_hidden: bool) -> None:
         self._book, self._sheet_object = book, None
-        self.file, self.is_hidden, self.date1904 = file, is_hidden, date1904
+        self.file, self.is_hidden = file, is_hidden
         self.sheet: str | None = sheet
+        self.package: Any = package
+        self.date1904 = package.date1904 if package else False
         self.notes: Sequence[str] = ()
 
     def _sheet(self) -> Any:
