@@ -102,7 +102,7 @@ def test_the_project_is_named_by_flag_then_variable_then_folder(tmp_path):
     assert find_project(flag, env, cwd) == flag
     assert find_project(None, env, cwd) == variable
     assert find_project(None, {}, cwd) == cwd
-    with pytest.raises(ConfigError, match="is no Muara project.*muara init"):
+    with pytest.raises(ConfigError, match=r"is no Muara project.*muara init"):
         find_project(None, {}, tmp_path)
 
 
