@@ -174,22 +174,15 @@ class _Job:
     def _fill(
         self, con: duckdb.DuckDBPyConnection, at_sequence: Mapping[str, int]
     ) -> tuple[dict[str, int], tuple[CheckResult, ...]]:
-        settings = self.inputs.settings
-        for schema in ("landing", "staging", "ops"):
-            con.execute(f"create schema {schema}")
-        con.execute((MODELS / "macros.sql").read_text(encoding="utf-8"))
-        self.snapshot.create_views(con, at_sequence=at_sequence)
-        create_settings(con, settings, as_of=utc_text(self.as_of))
-        create_seeds(con, settings, self.inputs.project)
-        connectors = {source.source_key: source.connector for source in self.inputs.sources}
-        ops.create_source_status(con, self.snapshot, connectors, at_sequence=at_sequence)
-        ops.create_sync_runs(con, self.snapshot)
-        models = all_models(self.mapping, settings.thresholds.mapping_confidence)
-        steps = len(models)
-        done = iter(range(steps))
-        run_models(con, models, on_model=lambda table: self.on_progress(table, next(done), steps))
-        previous = self.previous.stage_answers if self.previous else {}
-        ops.create_previous_answers(con, previous)
+        models = all_models(self.mapping, self.inputs.settings.thresholds.mapping_confidence)
+        # Each statement outside a transaction waits for the disk; hundreds of small ones belong into two.
+        con.begin()
+        self._inputs(con, at_sequence)
+        con.commit()
+        done = iter(range(len(models)))
+        run_models(con, models, on_model=lambda table: self.on_progress(table, next(done), len(models)))
+        con.begin()
+        ops.create_previous_answers(con, self.previous.stage_answers if self.previous else {})
         checks = self._checks(con, models)
         ops.create_checks(con, checks, as_of=utc_text(self.as_of))
         ops.create_build_info(con, self._info(at_sequence))
@@ -198,7 +191,20 @@ class _Job:
             if model.about.kept:
                 add_comments(con, model.table, model.about)
         ops.add_own_comments(con)
+        con.commit()
         return _row_counts(con), checks
+
+    def _inputs(self, con: duckdb.DuckDBPyConnection, at_sequence: Mapping[str, int]) -> None:
+        """Everything the models read: landing views, settings, seeds, what the sync reports say."""
+        for schema in ("landing", "staging", "ops"):
+            con.execute(f"create schema {schema}")
+        con.execute((MODELS / "macros.sql").read_text(encoding="utf-8"))
+        self.snapshot.create_views(con, at_sequence=at_sequence)
+        create_settings(con, self.inputs.settings, as_of=utc_text(self.as_of))
+        create_seeds(con, self.inputs.settings, self.inputs.project)
+        connectors = {source.source_key: source.connector for source in self.inputs.sources}
+        ops.create_source_status(con, self.snapshot, connectors, at_sequence=at_sequence)
+        ops.create_sync_runs(con, self.snapshot)
 
     def _checks(self, con: duckdb.DuckDBPyConnection, models: Sequence[AnyModel]) -> tuple[CheckResult, ...]:
         wanted = [check for model in models for check in model.checks()] + ops.CHECKS

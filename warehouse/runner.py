@@ -279,13 +279,18 @@ def columns_of(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
     return {row[0]: row[1] for row in con.execute(f"describe {table}").fetchall()}
 
 
+_ROWS_A_STATEMENT = 100
+
+
 def insert_rows(
     con: duckdb.DuckDBPyConnection, table: str, types: Mapping[str, str], rows: Iterable[Mapping[str, Any]]
 ) -> None:
     """Create `table` with the given column types and insert rows; a column a row lacks is NULL. For small tables: seeds, examples."""
     declared = ", ".join(f'"{name}" {kind}' for name, kind in types.items())
     con.execute(f"create table {table} ({declared})")
+    marks = "(" + ", ".join(f"cast(? as {kind})" for kind in types.values()) + ")"
     values = [[row.get(name) for name in types] for row in rows]
-    if values:
-        marks = ", ".join(f"cast(? as {kind})" for kind in types.values())
-        con.executemany(f"insert into {table} values ({marks})", values)
+    for start in range(0, len(values), _ROWS_A_STATEMENT):
+        chunk = values[start : start + _ROWS_A_STATEMENT]
+        flat = [value for row in chunk for value in row]
+        con.execute(f"insert into {table} values {', '.join([marks] * len(chunk))}", flat)
