@@ -20,7 +20,7 @@ def init(args: argparse.Namespace, context: Context) -> Result:
     text = (
         f"{folder}\n"
         + "\n".join(f"  {name}" for name in shown)
-        + "\n\nNext: describe your sources in defs/sources/defs.yaml, then `muara run` in that folder."
+        + "\n\nNext: describe a source in defs/<name>/defs.yaml (README.md shows how), then `muara run` in that folder."
         + "\n`muara connectors` lists what can be read; `dg dev` opens the Dagster UI."
     )
     return Result(OK, {"project": folder, "written": shown}, text)

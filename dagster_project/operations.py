@@ -154,8 +154,15 @@ def sync_source(
             calls=call_policy(hub, connector),
             full=full,
             accept_deletes=accept_deletes,
-            on_progress=on_progress or (lambda done, total, what: None),
+            on_progress=_redacted(on_progress),
         )
+
+
+def _redacted(on_progress: Told | None) -> Told:
+    """What is told while a sync runs, without secrets: a connector may say a URL."""
+    if on_progress is None:
+        return lambda done, total, what: None
+    return lambda done, total, what: on_progress(done, total, redactor.redact(what))
 
 
 def sync_sources(
@@ -313,7 +320,7 @@ def replay_source(hub: Hub, name: str, *, on_progress: Told | None = None) -> Sy
             home=hub.home,
             source_key=spec.source,
             clock=hub.clock,
-            on_progress=on_progress or (lambda done, total, what: None),
+            on_progress=_redacted(on_progress),
         )
 
 

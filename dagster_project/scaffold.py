@@ -10,7 +10,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def create_project(folder: Path) -> list[Path]:
-    """Write dg.toml, defs/sources/defs.yaml and .gitignore; what is there already stays. Returns the files written.
+    """Write dg.toml, defs/warehouse/defs.yaml, README.md and .gitignore; what is there already stays. Returns the files written.
 
     Raises ConfigError when the folder is a project already.
     """
@@ -18,7 +18,8 @@ def create_project(folder: Path) -> list[Path]:
         raise ConfigError(f"{folder}: dg.toml is there already; this is a project. Nothing was written.")
     texts = {
         folder / "dg.toml": _template("dg.toml").replace("{name}", _code_location(folder)),
-        folder / "defs" / "sources" / "defs.yaml": _template("source.yaml"),
+        folder / "defs" / "warehouse" / "defs.yaml": _template("warehouse.yaml"),
+        folder / "README.md": _template("README.md"),
         folder / ".gitignore": _template("gitignore"),
     }
     written = []

@@ -45,7 +45,7 @@ _TextDates.yaml_implicit_resolvers = {
 
 
 def read_documents(path: Path, shown_as: Path | None = None) -> list[Document]:
-    """All documents of a YAML file, empty ones left out. Raises ConfigError on bad syntax or a key that is written twice."""
+    """All documents of a YAML file. Raises ConfigError on bad syntax, a key that is written twice, and an empty file or document."""
     shown = shown_as or path
     try:
         text = path.read_text(encoding="utf-8")
@@ -58,8 +58,11 @@ def read_documents(path: Path, shown_as: Path | None = None) -> list[Document]:
             node = loader.get_node()  # type: ignore[no-untyped-call]
             _refuse_repeated_keys(node, shown)
             data = loader.construct_document(node)  # type: ignore[no-untyped-call]
-            if data is not None:
-                found.append((data, dict(_lines(node, ()))))
+            if data is None:
+                raise ConfigError(
+                    f"{shown} line {node.start_mark.line + 1}: an empty document; Dagster refuses it. Remove the `---`."
+                )
+            found.append((data, dict(_lines(node, ()))))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise ConfigError(f"{shown} line {line}: not valid YAML: {error.problem or error.context}.") from None
@@ -67,6 +70,10 @@ def read_documents(path: Path, shown_as: Path | None = None) -> list[Document]:
         raise ConfigError(f"{shown}: not valid YAML: {error}.") from None
     finally:
         loader.dispose()  # type: ignore[no-untyped-call]
+    if not found:
+        raise ConfigError(
+            f"{shown}: describes nothing, and Dagster refuses such a file. Remove it, or write a document into it."
+        )
     return [
         Document(path=shown, number=number, count=len(found), data=data, lines=lines)
         for number, (data, lines) in enumerate(found, start=1)

@@ -61,9 +61,17 @@ def test_a_name_used_twice_is_refused_with_both_places(tmp_path):
         read_project(root)
 
 
-def test_other_components_and_empty_documents_are_left_alone(tmp_path):
-    text = "---\n---\ntype: somebody.else.Component\nattributes: {a: 1}\n---\n" + SOURCE.format(source="one")
+def test_other_components_are_left_alone(tmp_path):
+    text = "type: somebody.else.Component\nattributes: {a: 1}\n---\n" + SOURCE.format(source="one")
     assert [spec.source for spec in read_project(project(tmp_path, text)).sources] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("# nothing but words\n", "describes nothing"), ("---\n---\n" + SOURCE, "an empty document")],
+)
+def test_what_dagster_refuses_is_refused_in_words(tmp_path, text, expected):
+    assert expected in error_of(tmp_path, text)
 
 
 @pytest.mark.parametrize(
