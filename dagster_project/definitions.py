@@ -15,7 +15,7 @@ from connectors.sdk.errors import ConfigError
 from connectors.sdk.redaction import redactor
 from dagster_project.guard import require_own_packages
 from dagster_project.project import find_project, is_project, read_project
-from dagster_project.wiring import common_definitions, warehouse_definitions
+from dagster_project.wiring import checked_connector, common_definitions, warehouse_definitions
 
 _HINT = (
     "No Muara project here: start Dagster in a folder made by `muara init`, or set MUARA_PROJECT to one. "
@@ -28,6 +28,9 @@ def load_project(root: Path) -> dg.Definitions:
     require_own_packages()
     redactor.install()
     project = read_project(root)
+    for spec in project.sources:
+        # Dagster would wrap the error into a drawing of its tree; here it is one sentence with file and line.
+        checked_connector(spec)
     _make_importable(root)
     written = dg.load_from_defs_folder(path_within_project=root)
     parts = [written, common_definitions(root)]

@@ -31,9 +31,7 @@ def source_definitions(root: Path, spec: SourceSpec) -> dg.Definitions:
 
     A connector that cannot be loaded does not take the other sources down: its assets are there, and its sync fails with the reason.
     """
-    connector = _loaded(spec)
-    if connector is not None:
-        operations.check_config(spec)
+    connector = checked_connector(spec)
     assets = sync_assets.source_assets(
         source=spec.source,
         connector_name=spec.connector,
@@ -115,17 +113,20 @@ def _asset_keys(spec: SourceSpec) -> Sequence[dg.AssetKey]:
 
 
 def _facts(spec: SourceSpec) -> SourceFacts:
-    return SourceFacts(source=spec.source, streams=streams_of(_loaded(spec)), translation=spec.translation)
+    return SourceFacts(source=spec.source, streams=streams_of(checked_connector(spec)), translation=spec.translation)
 
 
-def _loaded(spec: SourceSpec) -> type[Connector] | None:
-    """The connector, or None when this environment cannot load it. An unknown name is a mistake in the YAML and raises."""
-    if spec.connector not in registry.names():
-        operations.connector_class(spec)
-    try:
-        return registry.load(spec.connector)
-    except ConfigError:
-        return None
+def checked_connector(spec: SourceSpec) -> type[Connector] | None:
+    """The connector after a look at the config's shape; None when this environment cannot load it (that hurts its own sync only).
+
+    Raises ConfigError for an unknown connector or a wrong setting: mistakes in the YAML.
+    """
+    if spec.connector in registry.names():
+        try:
+            registry.load(spec.connector)
+        except ConfigError:
+            return None
+    return operations.check_config(spec)
 
 
 def _run_sync(root: Path, source: str, request: sync_assets.SyncRequest) -> Any:
