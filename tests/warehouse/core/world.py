@@ -218,7 +218,7 @@ class World:
         return self
 
     def land(
-        self, stream: str, source_key: str, key: str, *, read: float = 300.0, mapper: int = 1, **values: Any
+        self, stream: str, source_key: str, key: str, /, *, read: float = 300.0, mapper: int = 1, **values: Any
     ) -> int:
         """One landed row; returns its ordinal."""
         self._ordinal += 1

@@ -7,7 +7,7 @@ select
     coalesce(g.is_primary, true) as is_primary,
     l.name,
     c.company_key,
-    d.source_key || ':owner:' || d.owner_id as owner_key,
+    d.owner_key,
     coalesce(e.pipeline_key, d.source_key || ':' || replace(coalesce(d.pipeline_id, 'default'), ':', '%3A')) as pipeline_key,
     e.stage_key,
     coalesce(e.canonical_stage, 'unmapped') as canonical_stage,
@@ -17,17 +17,20 @@ select
     coalesce(l.url, replace(s.deep_link, '{id}', d.deal_id)) as deal_url,
     d.amount,
     d.currency,
-    round_half_up(d.amount * f.rate) as amount_reporting,
-    f.rate as fx_rate,
-    f.rate_date as fx_rate_date,
-    case when d.is_currency_assumed then 'assumed' else f.rate_source end as fx_rate_source,
+    d.amount_reporting,
+    d.fx_rate,
+    d.fx_rate_date,
+    d.fx_rate_source,
     d.created_at,
     d.started_at,
     coalesce(e.outcome, 'open') as outcome,
     d.closed_at,
     k.pipeline_key as closing_pipeline_key,
-    case when d.closed_at is not null then
-        d.source_key || ':owner:' || (case when w.deal_no is not null then w.value else d.owner_id end) end as closing_owner_key,
+    case
+        when d.closed_at is null then null
+        when w.deal_no is not null then d.source_key || ':owner:' || w.value
+        else d.owner_key
+    end as closing_owner_key,
     d.expected_close_date,
     o.stage_key as last_open_stage_key,
     cast(d.entry_stage_order as integer) as entry_stage_order,
@@ -60,6 +63,5 @@ left join staging.stg_deal_groups as g on g.deal_no = d.deal_no
 left join staging.stg_eras as e on e.era = d.current_era
 left join staging.stg_eras as o on o.era = d.last_open_era
 left join staging.stg_eras as k on k.era = d.closing_era
-left join main.fx_rates as f on f.currency = d.valued_in
 left join staging.stg_field_values as w
     on w.deal_no = d.deal_no and w.field = 'owner' and d.closed_at > w.valid_after and d.closed_at <= w.valid_to

@@ -13,9 +13,8 @@ with visits as (
         d.deleted_at,
         p.evidence_no = 2 or (p.seq = 1 and d.entry_evidence_no = 2) as is_observed,
         case when p.next_at is not null then p.next_at when d.deleted_at < d.known_until_at then d.deleted_at else d.known_until_at end as ends_at,
-        d.owner_id,
-        d.amount,
-        d.valued_in
+        d.owner_key,
+        d.amount_reporting
     from staging.stg_path as p
     inner join staging.stg_deal_facts as d on d.deal_no = p.deal_no
 )
@@ -44,12 +43,11 @@ select
     v.deleted_at,
     case when e.outcome = 'open' then greatest(ms_between(v.entered_at, v.ends_at), 0) end as dwell_ms,
     case when e.outcome = 'open' then greatest(ms_between(v.entered_at, v.ends_at), 0) / 86400000.0 end as dwell_days,
-    v.source_key || ':owner:' || (case when o.has_owner then o.owner_id else v.owner_id end) as owner_key,
-    round_half_up((case when o.has_amount then o.amount else v.amount end) * f.rate) as amount_at_entry
+    case when o.deal_no is null then v.owner_key else o.owner_key end as owner_key,
+    case when o.deal_no is null then v.amount_reporting else o.amount_reporting end as amount_at_entry
 from visits as v
 inner join staging.stg_eras as e on e.era = v.era
 inner join staging.stg_moves as m on m.before_era = coalesce(v.before_era, 0) and m.era = v.era
 left join staging.stg_moves as x on x.before_era = v.era and x.era = v.next_era
 left join staging.stg_revisits as r on r.deal_no = v.deal_no and r.seq = v.seq
 left join staging.stg_visit_values as o on o.deal_no = v.deal_no and o.seq = v.seq
-left join main.fx_rates as f on f.currency = case when o.has_currency then o.currency else v.valued_in end

@@ -56,11 +56,17 @@ joined as (
 )
 
 select
-    *,
-    source_key || ':' || deal_id as deal_key,
+    j.*,
+    j.source_key || ':' || j.deal_id as deal_key,
+    j.source_key || ':owner:' || j.owner_id as owner_key,
+    r.rate as fx_rate,
+    r.rate_date as fx_rate_date,
+    case when j.is_currency_assumed then 'assumed' else r.rate_source end as fx_rate_source,
+    round_half_up(j.amount * r.rate) as amount_reporting,
     case
         when entry_evidence_no = 2 then created_at
         else least(coalesce(created_at, first_at), coalesce(first_at, created_at))
     end as started_at
-from joined
+from joined as j
+left join main.fx_rates as r on r.currency = j.valued_in
 where coalesce(least(coalesce(created_at, first_at), coalesce(first_at, created_at)), first_read_at) < as_of_at

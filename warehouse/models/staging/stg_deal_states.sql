@@ -62,6 +62,7 @@ select
     lag(open_or_own_era) over content as before_real_era,
     lag(status_era) over content as before_closing_era,
     lag(coalesce(status_era, open_or_own_era)) over content as before_era,
+    coalesce(status = 'open' and stage_outcome <> 'open', false) as is_opened_by_status,
     status is not null and stage_outcome is not null and (
         (status = 'open' and stage_outcome <> 'open')
         or (status <> 'open' and stage_outcome <> 'open' and stage_outcome <> status)

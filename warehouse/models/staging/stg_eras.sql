@@ -9,6 +9,7 @@ select
     s.stage_key,
     s.canonical_stage,
     case when o.outcome = 'open' then s.stage_order end as stage_order,
+    case when o.outcome = 'open' then s.rung end as rung,
     s.used_up_to,
     s.used_before,
     s.used_total

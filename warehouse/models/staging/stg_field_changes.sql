@@ -15,7 +15,7 @@ with told as (
         e._sync_seq as sync_seq,
         e._read_ordinal as read_ordinal
     from landing.field_changes as e
-    inner join staging.stg_deal_keys as k
+    inner join staging.stg_deals as k
         on k.source_key = e.source_key and k.deal_id = e.deal_id
     where k.live_read_at is null
         or e._read_at > k.live_read_at
@@ -66,7 +66,7 @@ versions as (
         lag(v.owner_id) over content as before_owner_id,
         lag(v.pipeline_id) over content as before_pipeline_id
     from staging.stg_deal_versions as v
-    inner join staging.stg_deal_keys as k
+    inner join staging.stg_deals as k
         on k.deal_no = v.deal_no and k.version_count > 1
     window content as (partition by v.deal_no order by v.version_at, v.read_at, v.mapper_version, v.sync_seq, v.ordinal)
 ),

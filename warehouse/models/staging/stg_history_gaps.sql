@@ -31,8 +31,9 @@ ends as (
     where v.is_last
         and p.latest_at >= v.changed_at
         and v.era <> s.era
-        -- the same stage under an outcome that was edited, or closed alike by a stage of its own
+        -- not a gap: closed alike by a stage of the history's own; the same stage whose outcome was edited since
         and not (s.closing_era is not null and mod(v.era, 4) = mod(s.closing_era, 4))
+        and not (s.closing_era is null and not s.is_opened_by_status and v.era - mod(v.era, 4) = s.era - mod(s.era, 4))
 ),
 
 dated as (

@@ -14,7 +14,7 @@ named as (
         f.stage_key as from_stage_key,
         f.canonical_stage as from_canonical_stage,
         f.outcome as from_outcome,
-        f.stage_order as from_order,
+        f.rung as from_rung,
         f.used_up_to as from_used_up_to,
         f.used_total as from_used_total,
         t.pipeline_key as to_pipeline_key,
@@ -22,6 +22,7 @@ named as (
         t.canonical_stage as to_canonical_stage,
         t.outcome as to_outcome,
         t.stage_order as to_order,
+        t.rung as to_rung,
         t.used_before as to_used_before
     from pairs as p
     inner join staging.stg_eras as t on t.era = p.era
@@ -37,8 +38,8 @@ classed as (
             when to_outcome = 'won' then case when from_outcome = 'won' then 'lateral' else 'won' end
             when to_outcome = 'lost' then case when from_outcome = 'lost' then 'lateral' else 'lost' end
             when from_outcome <> 'open' then 'reopen'
-            when from_order is null or to_order is null or from_order = to_order then 'lateral'
-            when to_order > from_order then 'forward'
+            when from_rung is null or to_rung is null or from_rung = to_rung then 'lateral'
+            when to_rung > from_rung then 'forward'
             else 'backward'
         end as movement
     from named
@@ -60,7 +61,7 @@ select
     movement,
     cast(case
         when movement = 'forward' then to_used_before - from_used_up_to
-        when movement = 'won' and from_order is not null then from_used_total - from_used_up_to
+        when movement = 'won' and from_rung is not null then from_used_total - from_used_up_to
         else 0
     end as integer) as stages_skipped
 from classed

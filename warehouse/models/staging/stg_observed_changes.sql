@@ -81,11 +81,13 @@ closings as (
 )
 
 select
-    deal_no,
-    changed_at,
-    sequence,
-    version_no,
-    era,
-    evidence,
-    case when evidence = 'observed' then 'snapshot' when dates_only then 'day' else 'instant' end as precision
-from (select * from real_moves union all select * from closings) as both_kinds
+    b.deal_no,
+    b.changed_at,
+    b.sequence,
+    b.version_no,
+    e.stage_no,
+    b.era,
+    case b.evidence when 'exact' then 0 when 'created' then 1 else 2 end as evidence_no,
+    case when b.evidence = 'observed' then 2 when b.dates_only then 1 else 0 end as precision_no
+from (select * from real_moves union all select * from closings) as b
+inner join staging.stg_stage_eras as e on e.version_no = b.version_no

@@ -10,20 +10,30 @@ with latest as (
     where e.is_latest
 ),
 
-ladder as (  -- open stages of known position; of a stage that is no longer listed the position is not known
+rungs as (  -- stages of known position that are open, or were open in an earlier version
+    select distinct e.stage_no
+    from staging.stg_stage_eras as e
+    where e.outcome = 'open' and e.canonical_stage not in ('won', 'lost', 'post_sale', 'on_hold')
+),
+
+ladder as (  -- of a stage that is no longer listed the position is not known; rung orders past moves too, stage_order today's stages
     select
-        stage_no,
-        row_number() over (partition by pipeline_key order by display_order, stage_id) as stage_order,
-        sum(case when is_archived then 0 else 1 end) over (
-            partition by pipeline_key order by display_order, stage_id rows between unbounded preceding and current row
-        ) as used_up_to,
-        sum(case when is_archived then 0 else 1 end) over (partition by pipeline_key) as used_total,
-        case when is_archived then 0 else 1 end as is_used
-    from latest
-    where outcome = 'open'
-        and canonical_stage not in ('won', 'lost', 'post_sale', 'on_hold')
-        and display_order is not null
-        and not is_gone
+        l.stage_no,
+        l.is_open,
+        case when l.is_open = 1 and not l.is_archived then 1 else 0 end as is_used,
+        row_number() over climb as rung,
+        sum(l.is_open) over (climb rows between unbounded preceding and current row) as stage_order,
+        sum(case when l.is_open = 1 and not l.is_archived then 1 else 0 end) over (climb rows between unbounded preceding and current row) as used_up_to,
+        sum(case when l.is_open = 1 and not l.is_archived then 1 else 0 end) over (partition by l.pipeline_key) as used_total
+    from (
+        select
+            latest.*,
+            case when outcome = 'open' and canonical_stage not in ('won', 'lost', 'post_sale', 'on_hold') then 1 else 0 end as is_open
+        from latest
+    ) as l
+    inner join rungs as r on r.stage_no = l.stage_no
+    where l.display_order is not null and not l.is_gone
+    window climb as (partition by l.pipeline_key order by l.display_order, l.stage_id)
 )
 
 select
@@ -39,7 +49,8 @@ select
     s.canonical_order,
     s.outcome,
     s.era,
-    cast(l.stage_order as integer) as stage_order,
+    cast(case when l.is_open = 1 then l.stage_order end as integer) as stage_order,
+    cast(l.rung as integer) as rung,
     cast(coalesce(l.used_up_to, 0) as integer) as used_up_to,
     cast(coalesce(l.used_up_to - l.is_used, 0) as integer) as used_before,
     cast(coalesce(l.used_total, 0) as integer) as used_total,
