@@ -32,9 +32,8 @@ from warehouse.landing.reports import (
     Notice,
     SyncReport,
     exit_code,
-    fold_reports,
     new_sync_id,
-    settle_interrupted,
+    tidy_reports,
     write_report,
 )
 from warehouse.landing.spool import Engine
@@ -99,7 +98,7 @@ def open_landing(store: Store, source_key: str, connector: Connector, clock: Clo
             "Give the new source a key of its own."
         )
     last = msgspec.json.decode(manifest.last_report, type=SyncReport | None)
-    settle_interrupted(store, source_key, last)
+    tidy_reports(store, source_key, last)
     for left in store.scratch(source_key).glob("*"):
         if left.is_file() and not left.name.startswith("held.sqlite"):
             left.unlink()
@@ -271,7 +270,6 @@ class _Run:
         report.parts = writer.parts
         self._compact(report, writer, engine, now)
         write_report(self.store, report)
-        fold_reports(self.store, report.source_key, keep=report.sync_id)
         return report
 
     def _compact(self, report: SyncReport, writer: Writer, engine: Engine, now: datetime) -> None:
@@ -288,9 +286,9 @@ class _Run:
         """A bug, a damaged landing folder or an interrupt: not handled here, but the report must not stay `running`."""
         report.status = "failed"
         words = str(error) if isinstance(error, MuaraError) else "this is a bug, or the process was stopped"
-        report.reasons = [self.redactor.redact(f"{type(error).__name__}: {words}")]
+        report.reasons = [f"{type(error).__name__}: {words}"]
         report.ended_at = self.clock.now()
-        write_report(self.store, report)
+        write_report(self.store, self._cleaned(report))
 
     def _add_calls(self, report: SyncReport) -> None:
         tell = getattr(self.calls, "report", None)

@@ -114,41 +114,42 @@ def read_report(store: Store, source_key: str, sync_id: str) -> SyncReport | Non
 def new_sync_id(store: Store, source_key: str, started: datetime, sequence: int) -> str:
     """An id that sorts by start and is not taken yet, also when the clock stands still. `sequence`: the manifest's, before the sync."""
     stem = f"{started:%Y%m%dT%H%M%S}Z-{sequence:06d}"
-    taken = {name for name, _ in _loose(store, source_key)}
-    return next(name for name in _numbered(stem) if name not in taken)
+    return next(name for name in _numbered(stem) if store.size(_key(source_key, name)) is None)
 
 
-def settle_interrupted(store: Store, source_key: str, last: SyncReport | None) -> list[str]:
-    """Mark reports still `running` as failed: their process is gone, because the caller holds the source lock. Returns their ids.
+def tidy_reports(store: Store, source_key: str, last: SyncReport | None) -> list[str]:
+    """At the start of a sync, under the source lock: settle reports that a killed process left `running`, and fold finished ones.
 
-    `last` is the final report in the manifest: when its own file was not written any more, it is written now.
+    `last` is the final report in the manifest: when its own file was not written any more, it is written now. Returns the ids of reports that
+    were marked as failed.
     """
-    settled = []
-    for sync_id, _ in _loose(store, source_key):
-        report = read_report(store, source_key, sync_id)
-        if report is None or report.status != "running":
-            continue
-        if last is not None and last.sync_id == sync_id:
-            write_report(store, last)
-            continue
-        report.status = "failed"
-        report.reasons = [
-            "interrupted: the process ended without a word. What was committed is kept; this sync goes on from there."
-        ]
-        report.ended_at = None
-        write_report(store, report)
-        settled.append(sync_id)
+    loose = _loose(store, source_key)
+    is_full = len(loose) >= FOLD_AT
+    # Ids sort by start: only what began after the last finished sync can be unfinished. Folding looks at all.
+    unsure = [sync_id for sync_id in loose if is_full or last is None or sync_id >= last.sync_id]
+    settled = [sync_id for sync_id in unsure if _settle(store, source_key, sync_id, last)]
+    if is_full:
+        _fold(store, source_key, loose)
     return settled
 
 
-def fold_reports(store: Store, source_key: str, *, keep: str, at: int = FOLD_AT) -> None:
-    """Move finished loose reports into their month's file when there are `at` of them. `keep`: the present sync, left alone.
+def _settle(store: Store, source_key: str, sync_id: str, last: SyncReport | None) -> bool:
+    report = read_report(store, source_key, sync_id)
+    if report is None or report.status != "running":
+        return False
+    if last is not None and last.sync_id == sync_id:
+        write_report(store, last)
+        return False
+    report.status = "failed"
+    report.reasons = [
+        "interrupted: the process ended without a word. What was committed is kept; the next sync went on from there."
+    ]
+    write_report(store, report)
+    return True
 
-    A crash in between leaves a report in both places; readers count it once.
-    """
-    loose = [sync_id for sync_id, _ in _loose(store, source_key) if sync_id != keep]
-    if len(loose) < at:
-        return
+
+def _fold(store: Store, source_key: str, loose: list[str]) -> None:
+    """Move loose reports into their month's file. A crash in between leaves a report in both places; readers count it once."""
     by_month: dict[str, list[tuple[str, bytes]]] = {}
     for sync_id in loose:
         data = store.get(_key(source_key, sync_id))
@@ -179,12 +180,10 @@ def _all(store: Store, source_key: str) -> dict[str, SyncReport]:
     return found
 
 
-def _loose(store: Store, source_key: str) -> list[tuple[str, int]]:
-    return [
-        (entry.key.rpartition("/")[2].removesuffix(".json"), entry.size)
-        for entry in store.list(f"{source_key}/syncs/")
-        if entry.key.endswith(".json")
-    ]
+def _loose(store: Store, source_key: str) -> list[str]:
+    """Ids of reports with a file of their own, ascending."""
+    keys = (entry.key.rpartition("/")[2] for entry in store.list(f"{source_key}/syncs/"))
+    return [name.removesuffix(".json") for name in keys if name.endswith(".json")]
 
 
 def _numbered(stem: str) -> Iterator[str]:

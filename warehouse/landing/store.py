@@ -117,14 +117,7 @@ class LocalStore:
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Objects by key; files in the making and folders that begin with a dot are none."""
-        folder = self.root / prefix.rpartition("/")[0]
-        if not folder.is_dir():
-            return
-        for path in sorted(folder.rglob("*")):
-            parts = path.relative_to(self.root).parts
-            key = "/".join(parts)
-            if key.startswith(prefix) and path.is_file() and not any(part.startswith(".") for part in parts):
-                yield Entry(key, path.stat().st_size)
+        yield from _entries(os.path.join(self.root, prefix.rpartition("/")[0]), prefix.rpartition("/")[0], prefix)  # noqa: PTH118
 
     def size(self, key: str) -> int | None:
         """Bytes of an object."""
@@ -168,6 +161,21 @@ class LocalStore:
         beside.replace(path)
         self.step(f"fsync folder of {key}")
         fsync_file(path.parent)
+
+
+def _entries(folder: str, above: str, prefix: str) -> Iterator[Entry]:
+    try:
+        found = sorted(os.scandir(folder), key=lambda item: item.name)
+    except FileNotFoundError:
+        return
+    for item in found:
+        key = f"{above}/{item.name}" if above else item.name
+        if item.name.startswith("."):
+            continue
+        if item.is_dir():
+            yield from _entries(item.path, key, prefix)
+        elif key.startswith(prefix):
+            yield Entry(key, item.stat().st_size)
 
 
 def _etag(data: bytes) -> str:
