@@ -281,6 +281,8 @@ class Emission:
         if amount == 0 and self._zero != "zero":
             lost = "lost" in (status, words.outcome_of(label) if status is None else None)
             amount = None if self._zero == "unknown" or lost else amount
+        if amount is not None and draft.currency is None:
+            self._oddities.setdefault("currency_unknown", []).append(_where(draft))
         return Deal(
             deal_id=draft.key,
             name=draft.name,
@@ -389,6 +391,7 @@ _REJECT_WORDS = {
 }
 
 _ODDITY_WORDS = {
+    "currency_unknown": "nothing tells the currency of the amount, so it cannot be added to others (set `default_currency`)",
     "status_stage_clash": "the status column says another outcome than the stage; the status decides, the stage stays as it is",
     "planned_dates": "stage dates later than the sheet itself are plans and were not counted as history",
     "entered_after_close": "a stage date later than the close of the deal was not counted as a move (correct the date if it is one)",

@@ -49,7 +49,13 @@ def candidates(plan: SheetPlan) -> list[KeyChoice]:
     if "deal_id" in fields:
         index = fields["deal_id"]
         asked = "deal_id" in plan.asked.columns
-        how = "set in `columns`" if asked else "an id column, filled and unique"
+        how = (
+            "set in `columns`"
+            if asked
+            else "an id column"
+            if plan.layout == "log"
+            else "an id column, filled and unique"
+        )
         found.append(KeyChoice((plan.head.headers[index].text,), (index,), False, how))
         if asked:
             return found
@@ -61,7 +67,7 @@ def candidates(plan: SheetPlan) -> list[KeyChoice]:
     else:
         single = fields.get("name", fields.get("company"))
         if single is not None:
-            found.append(_named(plan, (single,), "unique; a renamed deal will look like a new one"))
+            found.append(_named(plan, (single,), "there is no id column; a renamed deal will look like a new one"))
     return found
 
 

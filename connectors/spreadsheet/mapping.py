@@ -142,7 +142,7 @@ def map_columns(head: Head, table: Table, held: list[Profile], where: str, *, is
         if name not in table.columns and find_column(head, name, where, "key") is None:
             missing.append(("key", name))
     claimed = set(fields.values()) | {index for _, index in stage_dates}
-    if not stage_dates and not is_log:
+    if not stage_dates and not is_log and table.layout in (None, "wide"):
         stage_dates = wide_columns(head, held, claimed, is_asked=table.layout == "wide")
         claimed |= {index for _, index in stage_dates}
     notes: list[str] = []
