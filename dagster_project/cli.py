@@ -85,6 +85,16 @@ def _names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="show the settings of these")
 
 
+def _sheet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a file, folder or glob")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="SETTING=VALUE",
+        help="read it with this setting of the spreadsheet connector, such as locale=id_ID; may be repeated",
+    )
+
+
 def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, default=Path(".demo"), help="where to run it (default: .demo)")
     parser.add_argument("--keep", action="store_true", help="go on with what an earlier demo left there")
@@ -102,6 +112,23 @@ COMMANDS: Mapping[str, _Command] = {
     "rollback": _Command("publish the build before the present one", "cli_sync:rollback"),
     "show": _Command("everything known of one deal, raw records included", "cli_show:show", _deal),
     "report": _Command("print the headline tables of the published file", "cli_demo:report"),
+    "stages": _Command(
+        "what stage names count as",
+        "",
+        children={
+            "list": _Command("list every stage with what it counts as, and why", "cli_stages:list_stages"),
+            "unmapped": _Command("list stages that wait for a decision, with their deals", "cli_stages:unmapped"),
+        },
+    ),
+    "sheets": _Command(
+        "look at spreadsheets",
+        "",
+        children={
+            "inspect": _Command(
+                "show how a file would be read, and a source that would load it", "cli_sheets:inspect", _sheet
+            )
+        },
+    ),
     "connectors": _Command("list connectors and their settings", "cli_project:connectors", _names),
     "doctor": _Command("look for what is wrong with this installation and project", "cli_project:doctor"),
 }

@@ -288,7 +288,7 @@ def write_partners(deals: list[Deal]) -> None:
 
 
 def partners(rng: random.Random, us: list[Deal]) -> list[Deal]:
-    """Partner deals in two currencies, five of which the US team holds as well, one stage nobody's dictionary knows, one win taken back."""
+    """Partner deals in two currencies, five of which the US team holds as well, one stage that no dictionary knows, one win taken back."""
     words = (CITIES, VENUES, PRODUCTS, ["Rae", "Noor", "Sinta"], SOURCES, "Won", "Lost")
     dollars = made_up(rng, PARTNERS, 44, prefix="P", words=words, money=(4_000, 60_000, 500, "USD"))
     words = (NAMA, USAHA, PRODUK, ["Noor", "Sinta"], SUMBER, "Won", "Lost")
@@ -303,7 +303,7 @@ def partners(rng: random.Random, us: list[Deal]) -> list[Deal]:
     for number in waiting:
         parked = deals[number].moves[-1][0] + timedelta(days=5)
         if parked.date() <= LAST_DAY:
-            deals[number].moves.append((parked, "Parking lot 3"))
+            deals[number].moves.append((parked, "Bruno's desk"))
     taken_back = next(
         deal for deal in deals if deal.moves[-1][1] == "Won" and deal.moves[-1][0].date() < date(2026, 6, 1)
     )

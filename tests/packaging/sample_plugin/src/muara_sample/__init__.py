@@ -34,7 +34,7 @@ class Sample(Connector):
         field_history=False,
         owners=False,
         companies=False,
-        notes={name: "the sample has none" for name in ("field_history", "owners", "companies")},
+        notes=dict.fromkeys(("field_history", "owners", "companies"), "the sample has none"),
     )
 
     @stream(SourceInfo, Pipeline)
