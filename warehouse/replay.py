@@ -139,9 +139,8 @@ class _Replay:
             report.status = "failed"
             report.reasons = [f"{type(error).__name__}; run it again, it goes on where it stopped"]
             write_report(self.store, report)
-            raise
-        finally:
             self.spools.discard()
+            raise
         report.rows = self.rows
         report.warnings = [Notice(code, message) for code, message in self.warnings.items()]
         report.ended_at = self.clock.now()
