@@ -63,6 +63,7 @@ class Dictionary(msgspec.Struct, frozen=True):
     languages: dict[str, Language]
     concepts: frozenset[str]
     rules: tuple[Rule, ...]
+    edge: frozenset[str]
     version: str
 
 
@@ -127,14 +128,15 @@ def build(files: Mapping[str, str]) -> Dictionary:
     concepts: Mapping[str, Any] = {"concepts": {}, "rules": {}}
     for file in sorted(files):
         digest.update(f"\0{file}\0{files[file]}".encode())
-        data = yaml.load(files[file], Loader=_PLAIN)
+        data = yaml.load(files[file], Loader=_PLAIN)  # noqa: S506 - the base loader builds text, lists and dicts only
         if file == "concepts.yaml":
             concepts = data
         else:
             language = _language(data, file)
             languages[language.code] = language
     names = frozenset(concepts["concepts"]) | STAGE_NAMES | {SKIP, NEUTRAL}
-    return Dictionary(languages, names, _rules(concepts), f"{RULES_VERSION}-{digest.hexdigest()[:12]}")
+    edge = frozenset(concepts.get("edge", ()))
+    return Dictionary(languages, names, _rules(concepts), edge, f"{RULES_VERSION}-{digest.hexdigest()[:12]}")
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from warehouse.stages.text import is_unsegmented
 
 _INFIX_MIN = 4
 _PREFIX_REST_MIN = 3
+_ENDING_PER_LETTER, _ENDING_SLACK = 3, 4  # a stem of 3 letters takes endings of up to 5, one of 4 up to 8
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -23,6 +24,7 @@ class Match(msgspec.Struct, frozen=True):
 
     @property
     def meaningful(self) -> bool:
+        """False for function words and words that any label may carry."""
         return SKIP not in self.term.concepts and NEUTRAL not in self.term.concepts
 
 
@@ -108,7 +110,8 @@ class Matcher:
         """Exact words and the longest stem per language."""
         found = [(term, len(token)) for term in self._words.get(token, ())]
         for size in range(min(len(token), self._longest_stem), 1, -1):
-            found += [(term, len(token)) for term in self._stems.get(token[:size], ())]
+            if len(token) - size <= _ENDING_PER_LETTER * size - _ENDING_SLACK:
+                found += [(term, len(token)) for term in self._stems.get(token[:size], ())]
         return found
 
     def _inside(self, token: str, found: list[tuple[Term, int]]) -> list[tuple[Term, int]]:

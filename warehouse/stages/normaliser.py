@@ -6,10 +6,43 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+import msgspec
+
 from warehouse.stages.answers import STAGE_OUTCOME, THRESHOLD, UNMAPPED, StageAnswer, StageLabel
 from warehouse.stages.dictionary import dictionary
-from warehouse.stages.mapping_file import StageMapping
+from warehouse.stages.evidence import Evidence, evidence_of, is_informative
+from warehouse.stages.flags import weigh
+from warehouse.stages.fuzzy import Speller
+from warehouse.stages.mapping_file import MappingEntry, StageMapping
 from warehouse.stages.reading import Reader, Reading, Tokens
+
+_CACHE = 1 << 16
+_FUZZY_WORTH = 0.88
+_DISAGREEMENT_WORTH = 0.88  # two languages read the label equally well, and differently
+_CLOSE = 0.08
+_CHOSEN = 0.78
+_CLEAR_LEAD = 0.82
+_CLOSED = frozenset({"won", "lost"})
+_SPELL_IN = frozenset({"en"})
+
+
+class Pipeline(msgspec.Struct, frozen=True):
+    """What a label's neighbours tell: share 0..1 of the labels each language can read, and whether probabilities differ."""
+
+    languages: Mapping[str, float]
+    informative: bool
+
+
+class Opinion(msgspec.Struct, frozen=True):
+    """What the words say: a stage (None: nothing clear), how surely, why, and the other candidates."""
+
+    stage: str | None
+    score: float
+    method: str
+    why: str
+    candidates: tuple[tuple[str, float], ...] = ()
+    flagged: bool = False
+    edge: bool = False
 
 
 @lru_cache(maxsize=1)
@@ -17,7 +50,12 @@ def _reader() -> Reader:
     return Reader(dictionary())
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=1)
+def _speller() -> Speller:
+    return Speller(dictionary())
+
+
+@lru_cache(maxsize=_CACHE)
 def _cut(label: str) -> Tokens:
     return _reader().cut(label)
 
@@ -25,22 +63,17 @@ def _cut(label: str) -> Tokens:
 def classify(
     labels: Sequence[StageLabel], mapping: StageMapping | None = None, *, threshold: float = THRESHOLD
 ) -> list[StageAnswer]:
-    """One answer per label, in the same order. Labels of one pipeline (source_key, system, pipeline) share a language.
+    """One answer per label, in the same order. Deterministic; no network, no clock.
 
-    Answers below `threshold` are `unmapped`, with what they might be as candidates. Deterministic, no network.
+    Labels with the same `source_key`, `system` and `pipeline` are one pipeline: they share a language, and their
+    probabilities are compared. Answers below `threshold` are `unmapped`, with what they might be as candidates; the
+    user's mapping file always wins, with confidence 1.
     """
-    groups: dict[tuple[str | None, ...], Counter[str]] = {}
+    members: dict[tuple[str | None, ...], list[StageLabel]] = {}
     for label in labels:
-        votes = groups.setdefault(_group(label), Counter())
-        ranked = _reader().languages(_cut(label.label))
-        if ranked:
-            for code, share in ranked:
-                if share >= ranked[0][1] - 1e-6:
-                    votes[code] += 1
-    shares = {
-        key: {code: n / max(1, sum(votes.values())) for code, n in votes.items()} for key, votes in groups.items()
-    }
-    return [_answer(label, mapping, shares[_group(label)], threshold) for label in labels]
+        members.setdefault(_pipeline_key(label), []).append(label)
+    pipelines = {key: _pipeline(group) for key, group in members.items()}
+    return [_answer(label, pipelines[_pipeline_key(label)], mapping, threshold) for label in labels]
 
 
 def classify_one(
@@ -50,27 +83,173 @@ def classify_one(
     return classify([StageLabel(label) if isinstance(label, str) else label], mapping, threshold=threshold)[0]
 
 
-def _group(label: StageLabel) -> tuple[str | None, ...]:
-    if label.pipeline is None:
-        return (label.source_key, label.system, None, label.label)
-    return (label.source_key, label.system, label.pipeline)
+def _pipeline_key(label: StageLabel) -> tuple[str | None, ...]:
+    alone = label.label if label.pipeline is None else None
+    return (label.source_key, label.system, label.pipeline, alone)
 
 
-def _answer(
-    label: StageLabel, mapping: StageMapping | None, group: Mapping[str, float], threshold: float
-) -> StageAnswer:
-    readings = _reader().read(_cut(label.label), group)
-    reading = readings[0] if readings else None
-    stage, score = reading.stages[0] if reading and reading.stages else (UNMAPPED, 0.0)
-    if label.outcome in ("won", "lost"):
-        return StageAnswer(label.outcome, label.outcome, 0.95, "metadata", f"metadata: the CRM says {label.outcome}")
-    if reading is None or score < threshold:
-        return StageAnswer(
-            UNMAPPED, label.outcome or "open", 0.0, "none", "none: no term of the dictionary", needs_review=True
+def _pipeline(labels: Sequence[StageLabel]) -> Pipeline:
+    votes: Counter[str] = Counter()
+    for label in labels:
+        ranked = _reader().languages(_cut(label.label))
+        votes.update(code for code, share in ranked if share >= ranked[0][1] - 1e-6)
+    shares = {code: count / len(labels) for code, count in votes.items()}
+    return Pipeline(shares, is_informative(label.probability for label in labels))
+
+
+def _answer(label: StageLabel, pipeline: Pipeline, mapping: StageMapping | None, threshold: float) -> StageAnswer:
+    entry = mapping.find(label) if mapping else None
+    if entry is not None:
+        return _mapped(label, entry)
+    evidence = evidence_of(label, pipeline.informative)
+    opinion = _opinion(label.label, pipeline, evidence, threshold)
+    said = opinion.stage if opinion.score >= threshold else None
+    verdict = weigh(label, said, opinion.score, opinion.edge)
+    if verdict is None:
+        outcome = label.outcome or (STAGE_OUTCOME[said] if said else "open")
+        clash = label.outcome == "open" and said in _CLOSED
+        why = f"{opinion.why}, though the CRM keeps it open" if clash else opinion.why
+        return _finished(
+            msgspec.structs.replace(opinion, why=why, flagged=opinion.flagged or clash), said, outcome, evidence
         )
-    return StageAnswer(stage, label.outcome or STAGE_OUTCOME[stage], score, "dictionary", _explain(reading, stage))
+    words = f" ({opinion.why})" if opinion.stage else ""
+    stage = verdict.stage if verdict.confidence >= threshold else None
+    told = Opinion(
+        verdict.stage,
+        verdict.confidence,
+        "metadata",
+        f"metadata: {verdict.reason}{words if stage != said or verdict.flagged else ''} → {stage or UNMAPPED}",
+        _others(opinion, stage),
+        flagged=verdict.flagged,
+    )
+    return _finished(told, stage, verdict.outcome, evidence)
 
 
-def _explain(reading: Reading, stage: str) -> str:
-    named = " + ".join(f"'{word.text}' ({word.language})" for word in reading.words)
-    return f"dictionary: {named} → {stage}"
+def _mapped(label: StageLabel, entry: MappingEntry) -> StageAnswer:
+    stage = entry.canonical_stage
+    outcome = entry.outcome or label.outcome or STAGE_OUTCOME[stage]
+    return StageAnswer(stage, outcome, 1.0, "mapping", f"mapping: {entry} → {stage}")
+
+
+def _finished(opinion: Opinion, stage: str | None, outcome: str, evidence: Evidence) -> StageAnswer:
+    if stage is None:
+        candidates = _others(opinion, None)
+        method = opinion.method if opinion.flagged else "none"
+        return StageAnswer(
+            UNMAPPED,
+            outcome,
+            0.0,
+            method,
+            opinion.why,
+            candidates,
+            opinion.flagged,
+            evidence.suggest(),
+            needs_review=True,
+        )
+    return StageAnswer(
+        stage,
+        outcome,
+        round(min(opinion.score, 0.99), 2),
+        opinion.method,
+        opinion.why,
+        tuple(candidate for candidate in opinion.candidates if candidate[0] != stage),
+        opinion.flagged,
+        None,
+        needs_review=opinion.flagged,
+    )
+
+
+def _others(opinion: Opinion, stage: str | None) -> tuple[tuple[str, float], ...]:
+    named = () if opinion.stage is None else ((opinion.stage, round(opinion.score, 2)),)
+    seen = dict((*reversed(opinion.candidates), *named))
+    seen.pop(stage or "", None)
+    return tuple(
+        sorted(((name, score) for name, score in seen.items() if score > 0), key=lambda item: (-item[1], item[0]))
+    )
+
+
+def _opinion(label: str, pipeline: Pipeline, evidence: Evidence, threshold: float) -> Opinion:
+    """What the dictionary says, and where it says too little, what it says of the label with its spelling set right."""
+    tokens = _cut(label)
+    plain = _read(tokens, pipeline, evidence)
+    if plain.score >= threshold or plain.flagged:
+        return plain
+    wrong = [token for token in tokens.unknown() if len(token) > 4]
+    spelt = {token: word for token in wrong if (word := _speller().correct(token, _spelling(pipeline))) is not None}
+    if not spelt:
+        return plain
+    mended = _read(
+        _reader().match([[spelt.get(token, token) for token in part] for part in tokens.parts]), pipeline, evidence
+    )
+    if mended.stage is None or mended.score * _FUZZY_WORTH <= plain.score:
+        return plain
+    fixes = ", ".join(f"'{token}' ~ '{word}'" for token, word in spelt.items())
+    score = mended.score * _FUZZY_WORTH
+    if mended.stage in _CLOSED or any(stage in _CLOSED for stage, _ in mended.candidates):
+        why = f"fuzzy: {fixes} may mean {mended.stage}, but won and lost are never taken from a misspelling"
+        return Opinion(
+            None, 0.0, "fuzzy", f"{why} → {UNMAPPED}", ((mended.stage, round(min(score, 0.7), 2)),), flagged=True
+        )
+    return Opinion(
+        mended.stage, score, "fuzzy", f"fuzzy: {fixes} → {mended.stage}", mended.candidates, mended.flagged, mended.edge
+    )
+
+
+def _spelling(pipeline: Pipeline) -> frozenset[str]:
+    return _SPELL_IN | {code for code, share in pipeline.languages.items() if share >= 0.5}
+
+
+def _read(tokens: Tokens, pipeline: Pipeline, evidence: Evidence) -> Opinion:
+    readings = [reading for reading in _reader().read(tokens, pipeline.languages) if reading.stages or reading.negator]
+    if not readings:
+        return Opinion(None, 0.0, "none", f"none: no word of the label is in the dictionary → {UNMAPPED}")
+    first = readings[0]
+    if first.negator:
+        why = (
+            f"dictionary: {_named(first)}, but '{first.negator}' turns it round and no rule says into what → {UNMAPPED}"
+        )
+        return Opinion(None, 0.0, "dictionary", why, _capped(first.stages), flagged=True)
+    stage, score = first.stages[0]
+    others = [reading.stages[0] for reading in readings[1:] if reading.stages and reading.stages[0][0] != stage]
+    if others:
+        score *= _DISAGREEMENT_WORTH
+    why = f"dictionary: {_named(first)}"
+    chosen = _chosen(first, score, evidence)
+    if chosen is not None and chosen != stage:
+        why, stage, score = f"{why}, by its place and probability", chosen, max(score, _CHOSEN)
+    elif chosen is not None:
+        why, score = f"{why}, confirmed by its place and probability", max(score, _CHOSEN)
+    rivals = [rival for rival in first.rivals if rival != stage]
+    if rivals:
+        why = f"{why}; also names {' and '.join(rivals)}"
+    candidates = _merged((*first.stages[1:], (first.stages[0][0], score), *others), stage)
+    return Opinion(stage, score, "dictionary", f"{why} → {stage}", candidates, bool(rivals), first.edge)
+
+
+def _chosen(reading: Reading, score: float, evidence: Evidence) -> str | None:
+    """The rung that place and probability pick among the reading's close candidates; None when there is nothing to pick."""
+    close = [stage for stage, other in reading.stages if other >= reading.stages[0][1] - _CLOSE]
+    if score >= _CLEAR_LEAD or len(close) < 2 or reading.rivals or reading.stages[0][1] < 0.6:
+        return None
+    return evidence.choose(close)
+
+
+def _named(reading: Reading) -> str:
+    """The dictionary entries found, with their languages: "'contract' + 'sent' (en)"."""
+    named: list[str] = []
+    for place, word in enumerate(reading.words):
+        last = place + 1 == len(reading.words) or reading.words[place + 1].language != word.language
+        named.append(f"'{word.text}' ({word.language})" if last else f"'{word.text}'")
+    return " + ".join(named)
+
+
+def _merged(stages: Sequence[tuple[str, float]], without: str) -> tuple[tuple[str, float], ...]:
+    best: dict[str, float] = {}
+    for stage, score in stages:
+        best[stage] = max(best.get(stage, 0.0), round(score, 2))
+    best.pop(without, None)
+    return tuple(sorted(best.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _capped(stages: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    return tuple((stage, round(min(score, 0.5), 2)) for stage, score in stages)

@@ -2,68 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from warehouse.stages.answers import LIST_ORDER, STAGE_NAMES
-from warehouse.stages.dictionary import HINT, NEUTRAL, SKIP, Dictionary, Rule
+from warehouse.stages.answers import LIST_ORDER
+from warehouse.stages.dictionary import HINT, Dictionary, Rule
 from warehouse.stages.matching import Match, Matcher
 from warehouse.stages.text import is_unsegmented, parts, words
 
 NEGATOR = "not"
-_UNKNOWN_COST = 0.45
-_FALLBACK_WORTH = 0.8
-_GROUP_BONUS = 0.06
-_YIELD = 0.12
+_UNKNOWN_COST = 0.35  # a label of which nothing is known but one word in three loses this share of two thirds
+_FALLBACK_WORTH = 0.8  # an English word in a label of another language
+_PIPELINE_BONUS = 0.06  # for the language that a pipeline's other labels are in
+_NEAR = 0.02  # languages that explain a label about as well
+_YIELD = 0.12  # a stage this much weaker than the strongest gives way to it
+_STRONG = 0.75
 _HEAVY = ("lost", "on_hold", "post_sale", "won")
 _LANGUAGE_ORDER = ("en", "es", "pt", "de", "fr", "it", "id", "nl", "zh", "ja")
 
 
 class Word(msgspec.Struct, frozen=True):
-    """A matched term as it stands in the label, for the explanation."""
+    """A dictionary entry found in the label, for the explanation."""
 
     text: str
     language: str
-    concepts: tuple[str, ...]
-    hint: bool
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """The label understood in one language (with English for words that language does not know).
+    """The label understood in one language, with English for words that language does not know.
 
-    `stages`: canonical → score, best first, already lowered for unknown words. `clear`: exactly one stage stands out;
-    False means the label names several. `negated`: a negator that no rule explains.
+    `stages`: canonical → score, best first, lowered for unknown words. `rivals`: other stages that the label's words
+    name as clearly ("Proposal/Negotiation"). `negator`: a negating word that no rule explains. `edge`: words of signing,
+    ordering or paying. `known`: share 0..1 of the label that the dictionary explains.
     """
 
     language: str
     stages: tuple[tuple[str, float], ...]
     words: tuple[Word, ...]
     known: float
-    clear: bool = True
-    negated: bool = False
+    rivals: tuple[str, ...] = ()
+    negator: str | None = None
+    edge: bool = False
 
-    def score(self, stage: str) -> float:
-        return dict(self.stages).get(stage, 0.0)
-
-
-_NOTHING = Reading("", (), (), 0.0)
+    @property
+    def best(self) -> tuple[str, float] | None:
+        """The first stage and its score."""
+        return self.stages[0] if self.stages else None
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """A label cut up: the parts' tokens and, per part, the matches of every language."""
+    """A label cut up: the tokens of its parts and, per part, the matches of every language."""
 
     parts: tuple[tuple[str, ...], ...]
     matches: tuple[dict[str, list[Match]], ...]
+    size: int
 
-    @property
-    def size(self) -> int:
-        return sum(_width(token) for part in self.parts for token in part)
-
-
-def _width(token: str) -> int:
-    """A character of a script without blanks says about as much as two letters."""
-    return 2 * len(token) if is_unsegmented(token) else len(token)
+    def unknown(self) -> list[str]:
+        """Tokens that no language explains."""
+        return [
+            token
+            for part, found in zip(self.parts, self.matches, strict=True)
+            for spot, token in enumerate(part)
+            if not any(match.start <= spot < match.end for matches in found.values() for match in matches)
+        ]
 
 
 class Reader:
@@ -71,6 +73,7 @@ class Reader:
 
     def __init__(self, dictionary: Dictionary) -> None:
         self.matcher = Matcher(dictionary)
+        self._edge = dictionary.edge
         self._rules: dict[str, list[Rule]] = {}
         for rule in dictionary.rules:
             for concept in rule.concepts:
@@ -78,108 +81,129 @@ class Reader:
 
     def cut(self, label: str) -> Tokens:
         """The label as tokens and matches. Pure: the same label gives the same."""
-        cut = tuple(tuple(self.matcher.tokens(words(part))) for part in parts(label))
-        return Tokens(cut, tuple(self.matcher.matches(list(part)) for part in cut))
+        return self.match([self.matcher.tokens(words(part)) for part in parts(label)])
+
+    def match(self, tokens: Sequence[Sequence[str]]) -> Tokens:
+        """Parts that are already cut, with their matches."""
+        size = sum(_width(token) for part in tokens for token in part)
+        return Tokens(tuple(map(tuple, tokens)), tuple(self.matcher.matches(list(part)) for part in tokens), size)
 
     def languages(self, tokens: Tokens) -> list[tuple[str, float]]:
-        """Languages that know words of the label, with the share of it they explain, best first."""
-        codes = {language for matches in tokens.matches for language in matches}
-        size = tokens.size or 1
-        shares = [(code, self._share(tokens, code) / size) for code in codes]
+        """Languages that know words of the label, with the share 0..1 of it they explain, best first."""
+        codes = {language for found in tokens.matches for language in found}
+        shares = [(code, self._share(tokens, code)) for code in codes]
         return sorted(shares, key=lambda item: (-round(item[1], 6), _rank(item[0]), item[0]))
 
     def _share(self, tokens: Tokens, language: str) -> float:
-        own = sum(
-            _explained(part, found.get(language, ())) for part, found in zip(tokens.parts, tokens.matches, strict=True)
-        )
-        if language == "en":
-            return own
-        borrowed = sum(
-            _explained(part, self._borrowed(found, language))
-            for part, found in zip(tokens.parts, tokens.matches, strict=True)
-        )
-        return own + _FALLBACK_WORTH * borrowed
+        own = borrowed = 0.0
+        for part, found in zip(tokens.parts, tokens.matches, strict=True):
+            own += _explained(part, found.get(language, ()))
+            borrowed += _explained(part, _borrowed(found, language))
+        return (own + _FALLBACK_WORTH * borrowed) / (tokens.size or 1)
 
-    @staticmethod
-    def _borrowed(found: Mapping[str, list[Match]], language: str) -> list[Match]:
-        """English matches on tokens the language does not know."""
-        spots = {spot for match in found.get(language, ()) for spot in range(match.start, match.end)}
-        english = () if language == "en" else found.get("en", ())
-        return [match for match in english if not spots & set(range(match.start, match.end))]
+    def read(self, tokens: Tokens, pipeline: Mapping[str, float] | None = None) -> list[Reading]:
+        """Readings in the languages that explain the label about equally well, best first.
 
-    def read(self, tokens: Tokens, group: Mapping[str, float] | None = None) -> list[Reading]:
-        """Readings in the languages that explain the label best; `group`: share of the pipeline's labels per language."""
-        ranked = [(share + _GROUP_BONUS * (group or {}).get(code, 0.0), code) for code, share in self.languages(tokens)]
-        if not ranked:
-            return []
-        best = max(share for share, _ in ranked)
-        near = sorted(
-            (item for item in ranked if item[0] >= best - 0.02),
-            key=lambda item: (-round(item[0], 6), _rank(item[1]), item[1]),
-        )
+        `pipeline`: share 0..1 of the pipeline's labels that each language can read.
+        """
+        ranked = [
+            (share + _PIPELINE_BONUS * (pipeline or {}).get(code, 0.0), code) for code, share in self.languages(tokens)
+        ]
+        best = max((share for share, _ in ranked), default=0.0)
+        near = [item for item in ranked if item[0] >= best - _NEAR]
+        near.sort(key=lambda item: (-round(item[0], 6), -_letters(tokens, item[1]), _rank(item[1]), item[1]))
         return [self._read_as(tokens, code) for _, code in near]
 
     def _read_as(self, tokens: Tokens, language: str) -> Reading:
-        used = [
-            match for found in tokens.matches for match in (*found.get(language, ()), *self._borrowed(found, language))
-        ]
-        known = sum(
-            _explained(part, (*found.get(language, ()), *self._borrowed(found, language)))
-            for part, found in zip(tokens.parts, tokens.matches, strict=True)
-        )
-        meaningful = [match for match in used if match.meaningful]
+        used: list[Match] = []
+        known = 0.0
+        for part, found in zip(tokens.parts, tokens.matches, strict=True):
+            matches = [*found.get(language, ()), *_borrowed(found, language)]
+            matches.sort(key=lambda match: match.start)
+            known += _explained(part, matches)
+            used += [match for match in matches if match.meaningful]
         share = min(1.0, known / (tokens.size or 1))
-        stages, negated = self.stages_of(meaningful)
         factor = 1 - _UNKNOWN_COST * (1 - share)
-        scored = tuple((stage, round(weight * factor, 4)) for stage, weight in stages)
-        top = [stage for stage, weight in stages if weight >= stages[0][1] - 1e-9] if stages else []
+        concepts = _concepts(used)
+        rules = self._surviving(concepts)
+        stages, rivals = _ordered([(rule, min(concepts[concept] for concept in rule.concepts)) for rule in rules])
+        negated = NEGATOR in concepts and not any(NEGATOR in rule.concepts for rule in rules)
         return Reading(
             language,
-            scored,
-            tuple(Word(m.term.text.rstrip("*"), m.term.language, m.term.concepts, m.term.hint) for m in meaningful),
+            tuple((stage, round(weight * factor, 4)) for stage, weight in stages),
+            tuple(Word(match.term.text.replace("*", "…"), match.term.language) for match in used),
             share,
-            clear=len(top) <= 1,
-            negated=negated,
+            rivals=tuple(rivals),
+            negator=next((m.term.text for m in used if NEGATOR in m.term.concepts), None) if negated else None,
+            edge=bool(concepts.keys() & self._edge),
         )
 
-    def stages_of(self, matches: Iterable[Match]) -> tuple[list[tuple[str, float]], bool]:
-        """Stages of a set of terms, best first, and whether a negator was left without a rule."""
-        weights: dict[str, float] = {}
-        for match in matches:
-            for concept in match.term.concepts:
-                weights[concept] = max(weights.get(concept, 0.0), HINT if match.term.hint else 1.0)
-        fired = {
-            rule for concept in weights for rule in self._rules.get(concept, ()) if rule.concepts <= weights.keys()
-        }
-        surviving = [rule for rule in fired if not any(rule.concepts < other.concepts for other in fired)]
-        negated = NEGATOR in weights and not any(NEGATOR in rule.concepts for rule in surviving)
-        scores: dict[str, float] = {}
-        for rule in surviving:
-            strength = min(weights[concept] for concept in rule.concepts)
-            for stage, weight in rule.stages:
-                scores[stage] = max(scores.get(stage, 0.0), weight * strength)
-        return _ordered(scores), negated
+    def _surviving(self, concepts: Mapping[str, float]) -> list[Rule]:
+        """The rules that fit and are not part of a more specific one that fits too."""
+        fired: dict[frozenset[str], Rule] = {}
+        for concept in concepts:
+            for rule in self._rules.get(concept, ()):
+                if rule.concepts <= concepts.keys():
+                    fired[rule.concepts] = rule
+        rules = [rule for key, rule in fired.items() if not any(key < other for other in fired)]
+        return sorted(rules, key=lambda rule: sorted(rule.concepts))
 
 
-def _ordered(scores: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Best first. Stages about as strong as the best are ordered by what is safer: lost, parked, sold, then the later rung."""
-    if not scores:
+def _concepts(matches: Iterable[Match]) -> dict[str, float]:
+    """Concept → how much it counts: 1, or less when only a hint names it."""
+    weights: dict[str, float] = {}
+    for match in matches:
+        for concept in match.term.concepts:
+            weights[concept] = max(weights.get(concept, 0.0), HINT if match.term.hint else 1.0)
+    return weights
+
+
+def _ordered(rules: Iterable[tuple[Rule, float]]) -> tuple[list[tuple[str, float]], list[str]]:
+    """Stages best first, and the rivals of the first.
+
+    Every rule claims its first stage. Claims about as strong as the strongest are ordered by what is safer: lost, parked,
+    sold, then the later rung. Whatever else the rules allow follows by weight.
+    """
+    claims: dict[str, float] = {}
+    others: dict[str, float] = {}
+    for rule, strength in rules:
+        for place, (stage, weight) in enumerate(rule.stages):
+            target = others if place else claims
+            target[stage] = max(target.get(stage, 0.0), weight * strength)
+    best = max(claims.values(), default=0.0)
+    strong = [stage for stage, score in claims.items() if score >= _STRONG and score >= best - _YIELD]
+    strong.sort(key=lambda stage: (_HEAVY.index(stage) if stage in _HEAVY else len(_HEAVY), -LIST_ORDER[stage]))
+    scores = {stage: max(claims.get(stage, 0.0), others.get(stage, 0.0)) for stage in claims | others}
+    rest = sorted(
+        (stage for stage in scores if stage not in strong), key=lambda stage: (-scores[stage], -LIST_ORDER[stage])
+    )
+    return [(stage, scores[stage]) for stage in (*strong, *rest)], strong[1:]
+
+
+def _borrowed(found: Mapping[str, list[Match]], language: str) -> list[Match]:
+    """English matches on tokens the language does not know."""
+    if language == "en" or "en" not in found:
         return []
-    best = max(scores.values())
-    strong = [stage for stage, score in scores.items() if score >= best - _YIELD and score >= 0.75]
-    strong.sort(key=lambda stage: (_HEAVY.index(stage) if stage in _HEAVY else 9, -LIST_ORDER[stage]))
-    rest = sorted((s for s in scores if s not in strong), key=lambda stage: (-scores[stage], -LIST_ORDER[stage]))
-    return [(stage, scores[stage]) for stage in (*strong, *rest)]
+    spots = {spot for match in found.get(language, ()) for spot in range(match.start, match.end)}
+    return [match for match in found["en"] if spots.isdisjoint(range(match.start, match.end))]
 
 
-def _explained(part: tuple[str, ...], matches: Iterable[Match]) -> float:
-    """How many characters of the part the matches cover."""
+def _letters(tokens: Tokens, language: str) -> int:
+    """Letters of the dictionary entries found: the longer the entries, the surer the language."""
+    matches = [match for found in tokens.matches for match in found.get(language, ())]
+    return sum(len(token) for match in matches for token in match.term.tokens)
+
+
+def _explained(part: Sequence[str], matches: Iterable[Match]) -> float:
+    """How much of the part the matches cover."""
     spots = {spot for match in matches for spot in range(match.start, match.end)}
     return float(sum(_width(part[spot]) for spot in spots))
 
 
+def _width(token: str) -> int:
+    """A character of a script without blanks says about as much as two letters."""
+    return 2 * len(token) if is_unsegmented(token) else len(token)
+
+
 def _rank(language: str) -> int:
     return _LANGUAGE_ORDER.index(language) if language in _LANGUAGE_ORDER else len(_LANGUAGE_ORDER)
-
-
-__all__ = ["NEGATOR", "NEUTRAL", "SKIP", "STAGE_NAMES", "Reader", "Reading", "Tokens", "Word"]

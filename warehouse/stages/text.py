@@ -58,7 +58,7 @@ def fold(text: str) -> str:
 def strip_enumerators(label: str) -> str:
     """The label without leading numbers or letters, counts, percentages and pictures: "2 - Proposta (75%)" → "Proposta"."""
     text = unicodedata.normalize("NFKC", label).replace("_", " ")
-    text = "".join(" " if unicodedata.category(char) in {"So", "Cs", "Cf", "Sk"} else char for char in text)
+    text = "".join(" " if unicodedata.category(char) in {"So", "Cs", "Sk"} else char for char in text)
     text = _NUMBERS.sub(" ", text).strip(" \t*#.-–—:")
     for _ in range(2):
         shorter = _ENUMERATOR.sub("", text, count=1).strip()
