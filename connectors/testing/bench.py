@@ -1,0 +1,175 @@
+"""The workbench of one check: a running fake CRM, a landing, a clock that both follow, and one line per sync."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from connectors.sdk import Capabilities, Connector, FakeClock, MemoryTokens
+from connectors.sdk.settings import load
+from connectors.testing.harness import Harness, Truth
+from connectors.testing.landing import Landing
+from connectors.testing.runs import ContractSync, Outcome, new_sync, run
+
+#: Live deals in the account of an ordinary check.
+DEALS = 12
+
+
+class ContractError(AssertionError):
+    """A promise is not kept. The message says which deals show it and what to look for."""
+
+
+def must(kept: Any, message: str) -> None:
+    """Raise ContractError unless `kept`."""
+    if not kept:
+        raise ContractError(message)
+
+
+class LinkedClock(FakeClock):
+    """A clock whose waiting lets time pass in the fake CRM too."""
+
+    def __init__(self, crm: Harness) -> None:
+        super().__init__(crm.now)
+        self._crm = crm
+
+    def sleep(self, seconds: float) -> None:
+        """Move both on at once."""
+        super().sleep(seconds)
+        if seconds > 0:
+            self._crm.advance(seconds)
+
+
+class Bench:
+    """What a check works with. `crm` is started on first use, with `DEALS` deals unless `start` asks for another number."""
+
+    def __init__(self, harness: type[Harness], connector: type[Connector] | None = None) -> None:
+        self.harness = harness
+        self.connector = connector or harness.connector
+        self._stack = ExitStack()
+        self._crm: Harness | None = None
+        self.fresh()
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the connector declares."""
+        return self.connector.capabilities
+
+    @property
+    def crm(self) -> Harness:
+        """The running fake CRM."""
+        return self._crm if self._crm is not None else self.start()
+
+    def start(self, deals: int = DEALS, seed: int = 1) -> Harness:
+        """A new fake CRM and an empty landing."""
+        self._stack.close()
+        self._crm = self._stack.enter_context(self.harness(deals=deals, seed=seed))
+        self.clock = LinkedClock(self._crm)
+        self.fresh()
+        return self._crm
+
+    def fresh(self) -> None:
+        """An empty landing, as if this source had never been synced; the fake CRM goes on."""
+        self.landing = Landing()
+        self.tokens = MemoryTokens()
+
+    def advance(self, *, days: float = 0, hours: float = 0, minutes: float = 0) -> None:
+        """Let time pass."""
+        seconds = ((days * 24 + hours) * 60 + minutes) * 60
+        self.crm.advance(seconds)
+        self.clock.advance(seconds=seconds)
+
+    @property
+    def truth(self) -> Truth:
+        """What is true now."""
+        return self.crm.truth
+
+    def ids(self) -> list[str]:
+        """Live deals in order of their ids."""
+        return sorted(self.truth.deals)
+
+    def sync(
+        self,
+        *,
+        full: bool = False,
+        stop_after: int | None = None,
+        keep: Any = None,
+        budget_file: Path | None = None,
+        bugs: bool = False,
+        **config: Any,
+    ) -> Outcome:
+        """One sync into the landing; `config` changes settings. An error that is none of the SDK's is a broken promise unless `bugs`."""
+        sync = self.prepared(full=full, budget_file=budget_file, **config)
+        connector = self.connector(sync.settings, source_key=sync.source_key)
+        outcome = run(connector, sync, stop_after=stop_after, keep=keep)
+        if outcome.bug is not None and not bugs:
+            kind = type(outcome.bug).__name__
+            raise ContractError(
+                f"the connector raised {kind}: {outcome.bug}. What a source can cause must be a MuaraError or a Reject."
+            ) from outcome.bug
+        return outcome
+
+    def good_sync(self, **options: Any) -> Outcome:
+        """A sync that must end as complete."""
+        outcome = self.sync(**options)
+        must(
+            outcome.status == "complete",
+            f"a sync without trouble ended as {outcome.status}: {'; '.join(outcome.reasons)}",
+        )
+        return outcome
+
+    def prepared(self, *, full: bool = False, budget_file: Path | None = None, **config: Any) -> ContractSync:
+        """The next sync, not started."""
+        settings = self.settings(**config)
+        return new_sync(
+            self.connector,
+            settings,
+            self.landing,
+            clock=self.clock if self._crm is not None else FakeClock(),
+            tokens=self.tokens,
+            full=full,
+            budget_file=budget_file,
+        )
+
+    def settings(self, **config: Any) -> Any:
+        """The connector's settings, `config` in place of the harness's own."""
+        merged: Mapping[str, Any] = {**self.crm.settings, **config}
+        return load(self.connector.Settings, merged, where=self.connector.name)
+
+    def folder(self) -> Path:
+        """A folder that lives as long as the bench."""
+        return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="muara-contract-")))
+
+    def now(self) -> datetime:
+        """The clock's instant."""
+        return self.clock.now()
+
+
+def some(keys: Any, most: int = 5) -> str:
+    """A few keys for a message, and how many more there are."""
+    names = sorted(map(str, keys))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:
+    """One line for each key and field in which two sets of records differ."""
+    for key in sorted({*left, *right}):
+        if key not in left or key not in right:
+            yield f"{key} is only in the {'second' if key in right else 'first'}"
+            continue
+        for name in left[key].__struct_fields__:
+            if name in ("raw", "read_at"):
+                continue
+            one, other = getattr(left[key], name), getattr(right[key], name, None)
+            if one != other:
+                yield f"{key}.{name}: {one!r} against {other!r}"
