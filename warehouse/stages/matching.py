@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
@@ -15,17 +16,23 @@ _ENDING_PER_LETTER, _ENDING_SLACK = 3, 4  # a stem of 3 letters takes endings of
 
 
 class Match(msgspec.Struct, frozen=True):
-    """A term found at `start:end` (positions among the part's tokens). `length`: characters of the label it explains."""
+    """A term found at `start:end` (positions among the part's tokens)."""
 
     term: Term
     start: int
     end: int
-    length: int
 
     @property
     def meaningful(self) -> bool:
         """False for function words and words that any label may carry."""
         return SKIP not in self.term.concepts and NEUTRAL not in self.term.concepts
+
+
+class Starts(msgspec.Struct, frozen=True):
+    """What one token may be: language → single-word terms (several only for parts of a compound), and openings of phrases."""
+
+    words: dict[str, tuple[Term, ...]]
+    phrases: tuple[Term, ...]
 
 
 class Matcher:
@@ -79,56 +86,66 @@ class Matcher:
             best.append(choice)
         return best[-1][2]
 
-    def matches(self, tokens: list[str]) -> dict[str, list[Match]]:
-        """Language → its matches, longest first, not overlapping, in order of the label."""
+    def matches(self, tokens: Sequence[str]) -> dict[str, list[Match]]:
+        """Language → its matches, the longest phrases first served, not overlapping, in order of the label."""
         found: dict[str, list[Match]] = {}
+        phrases: dict[str, list[Match]] = {}
         for start, token in enumerate(tokens):
-            for term, length in self._starting(token):
+            starts = self._starting(token)
+            for language, terms in starts.words.items():
+                found.setdefault(language, []).extend([Match(term, start, start + 1) for term in terms])
+            for term in starts.phrases:
                 end = start + len(term.tokens)
-                if end > len(tokens):
-                    continue
-                rest = zip(tokens[start + 1 : end], term.tokens[1:], term.stems[1:], strict=True)
-                if all(_fits(word, wanted, stem) for word, wanted, stem in rest):
-                    explained = length + sum(len(word) for word in tokens[start + 1 : end])
-                    found.setdefault(term.language, []).append(Match(term, start, end, explained))
-        return {language: _without_overlaps(matches) for language, matches in found.items()}
-
-    def _starting_uncached(self, token: str) -> tuple[tuple[Term, int], ...]:
-        """Terms whose first word fits this token, with the number of characters they explain."""
-        if is_unsegmented(token):
-            return tuple((term, 2 * len(token)) for term in self._runs.get(token, ()))
-        found = self._fitting(token)
-        known = {term.language for term, _ in found}
-        for prefix, languages in self._prefixes.items():
-            if token.startswith(prefix) and len(token) - len(prefix) >= _PREFIX_REST_MIN:
-                more = self._fitting(token[len(prefix) :])
-                found += [(term, size + len(prefix)) for term, size in more if term.language in languages - known]
-                known |= {term.language for term, _ in more} & languages
-        return (*found, *self._inside(token, found))
-
-    def _fitting(self, token: str) -> list[tuple[Term, int]]:
-        """Exact words and the longest stem per language."""
-        found = [(term, len(token)) for term in self._words.get(token, ())]
-        for size in range(min(len(token), self._longest_stem), 1, -1):
-            if len(token) - size <= _ENDING_PER_LETTER * size - _ENDING_SLACK:
-                found += [(term, len(token)) for term in self._stems.get(token[:size], ())]
+                if end <= len(tokens) and all(map(_fits, tokens[start + 1 : end], term.tokens[1:], term.stems[1:])):
+                    phrases.setdefault(term.language, []).append(Match(term, start, end))
+        for language, matches in phrases.items():
+            found[language] = _without_overlaps([*matches, *found.get(language, ())])
         return found
 
-    def _inside(self, token: str, found: list[tuple[Term, int]]) -> list[tuple[Term, int]]:
+    def _starting_uncached(self, token: str) -> Starts:
+        if is_unsegmented(token):
+            terms = self._runs.get(token, [])
+        else:
+            terms = self._alphabetic(token)
+        words: dict[str, list[Match]] = {}
+        for term in terms:
+            if len(term.tokens) == 1:
+                words.setdefault(term.language, []).append(Match(term, 0, 1))
+        kept = {language: tuple(m.term for m in _without_overlaps(matches)) for language, matches in words.items()}
+        return Starts(kept, tuple(term for term in terms if len(term.tokens) > 1))
+
+    def _alphabetic(self, token: str) -> list[Term]:
+        """Terms whose first word fits this token, with and without a prefix, and the parts of a compound."""
+        found = self._fitting(token)
+        known = {term.language for term in found}
+        for prefix, languages in self._prefixes.items():
+            if token.startswith(prefix) and len(token) - len(prefix) >= _PREFIX_REST_MIN:
+                more = [term for term in self._fitting(token[len(prefix) :]) if term.language in languages - known]
+                found += more
+                known |= {term.language for term in more}
+        return [*found, *self._inside(token, found)]
+
+    def _fitting(self, token: str) -> list[Term]:
+        """Terms whose first word is the token, or a stem that the token begins with."""
+        found = list(self._words.get(token, ()))
+        for size in range(min(len(token), self._longest_stem), 1, -1):
+            if len(token) - size <= _ENDING_PER_LETTER * size - _ENDING_SLACK:
+                found += self._stems.get(token[:size], ())
+        return found
+
+    def _inside(self, token: str, found: list[Term]) -> list[Term]:
         """Parts of a compound word, for languages that write words together and know no whole word for it."""
-        whole = {term.language for term, _ in found if len(term.tokens) == 1 and not term.stems[0]}
-        covered = {term.language: len(term.tokens[0]) for term, _ in reversed(found) if len(term.tokens) == 1}
-        inside: list[tuple[Term, int]] = []
-        position: dict[str, int] = dict(covered)
-        for start in range(len(token) - _INFIX_MIN + 1):
+        whole = {term.language for term in found if len(term.tokens) == 1 and not term.stems[0]}
+        position = {term.language: len(term.tokens[0]) for term in reversed(found) if len(term.tokens) == 1}
+        inside: list[Term] = []
+        for start in range(1, len(token) - _INFIX_MIN + 1):
             for size in range(min(len(token) - start, self._longest_infix), _INFIX_MIN - 1, -1):
                 for term in self._infixes.get(token[start : start + size], ()):
-                    if term.language in whole or start < position.get(term.language, 0) or start == 0:
+                    if term.language in whole or start < position.get(term.language, 0):
                         continue
-                    if not term.stems[0] and start + size != len(token):
-                        continue
-                    inside.append((term, len(token)))
-                    position[term.language] = start + size
+                    if term.stems[0] or start + size == len(token):
+                        inside.append(term)
+                        position[term.language] = start + size
         return inside
 
 
@@ -138,6 +155,8 @@ def _fits(word: str, wanted: str, stem: bool) -> bool:
 
 def _without_overlaps(matches: list[Match]) -> list[Match]:
     """The most words first, then the longest pattern; parts of one compound word share its position."""
+    if len(matches) == 1:
+        return matches
     ranked = sorted(
         matches,
         key=lambda match: (match.start - match.end, -len("".join(match.term.tokens)), match.start, match.term.text),

@@ -91,7 +91,7 @@ def _pipeline_key(label: StageLabel) -> tuple[str | None, ...]:
 def _pipeline(labels: Sequence[StageLabel]) -> Pipeline:
     votes: Counter[str] = Counter()
     for label in labels:
-        ranked = _reader().languages(_cut(label.label))
+        ranked = _cut(label.label).languages
         votes.update(code for code, share in ranked if share >= ranked[0][1] - 1e-6)
     shares = {code: count / len(labels) for code, count in votes.items()}
     return Pipeline(shares, is_informative(label.probability for label in labels))
@@ -174,7 +174,7 @@ def _opinion(label: str, pipeline: Pipeline, evidence: Evidence, threshold: floa
     plain = _read(tokens, pipeline, evidence)
     if plain.score >= threshold or plain.flagged:
         return plain
-    wrong = [token for token in tokens.unknown() if len(token) > 4]
+    wrong = [token for token in tokens.unknown if len(token) > 4]
     spelt = {token: word for token in wrong if (word := _speller().correct(token, _spelling(pipeline))) is not None}
     if not spelt:
         return plain

@@ -52,20 +52,17 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """A label cut up: the tokens of its parts and, per part, the matches of every language."""
+    """A label cut up: the tokens of its parts, per part the matches of every language, and how well each explains it.
+
+    `languages`: share 0..1 of the label that each language explains, English counting for words it does not know, best
+    first. `size`: width of all tokens. `unknown`: tokens that no language explains.
+    """
 
     parts: tuple[tuple[str, ...], ...]
     matches: tuple[dict[str, list[Match]], ...]
+    languages: tuple[tuple[str, float], ...]
     size: int
-
-    def unknown(self) -> list[str]:
-        """Tokens that no language explains."""
-        return [
-            token
-            for part, found in zip(self.parts, self.matches, strict=True)
-            for spot, token in enumerate(part)
-            if not any(match.start <= spot < match.end for matches in found.values() for match in matches)
-        ]
+    unknown: tuple[str, ...]
 
 
 class Reader:
@@ -85,30 +82,31 @@ class Reader:
 
     def match(self, tokens: Sequence[Sequence[str]]) -> Tokens:
         """Parts that are already cut, with their matches."""
+        matches = tuple(self.matcher.matches(part) for part in tokens)
         size = sum(_width(token) for part in tokens for token in part)
-        return Tokens(tuple(map(tuple, tokens)), tuple(self.matcher.matches(list(part)) for part in tokens), size)
-
-    def languages(self, tokens: Tokens) -> list[tuple[str, float]]:
-        """Languages that know words of the label, with the share 0..1 of it they explain, best first."""
-        codes = {language for found in tokens.matches for language in found}
-        shares = [(code, self._share(tokens, code)) for code in codes]
-        return sorted(shares, key=lambda item: (-round(item[1], 6), _rank(item[0]), item[0]))
-
-    def _share(self, tokens: Tokens, language: str) -> float:
-        own = borrowed = 0.0
-        for part, found in zip(tokens.parts, tokens.matches, strict=True):
-            own += _explained(part, found.get(language, ()))
-            borrowed += _explained(part, _borrowed(found, language))
-        return (own + _FALLBACK_WORTH * borrowed) / (tokens.size or 1)
+        languages: dict[str, float] = dict.fromkeys((code for found in matches for code in found), 0.0)
+        unknown: list[str] = []
+        for part, found in zip(tokens, matches, strict=True):
+            covered = {code: _covered(spans) for code, spans in found.items()}
+            english = covered.get("en", 0)
+            for spot, token in enumerate(part):
+                width, bit = _width(token), 1 << spot
+                if not any(mask & bit for mask in covered.values()):
+                    unknown.append(token)
+                    continue
+                borrowed = _FALLBACK_WORTH * width if english & bit else 0.0
+                for code in languages:
+                    languages[code] += width if covered.get(code, 0) & bit else borrowed
+        ranked = sorted(languages.items(), key=lambda item: (-round(item[1], 6), _rank(item[0]), item[0]))
+        shares = tuple((code, share / (size or 1)) for code, share in ranked)
+        return Tokens(tuple(map(tuple, tokens)), matches, shares, size, tuple(unknown))
 
     def read(self, tokens: Tokens, pipeline: Mapping[str, float] | None = None) -> list[Reading]:
         """Readings in the languages that explain the label about equally well, best first.
 
         `pipeline`: share 0..1 of the pipeline's labels that each language can read.
         """
-        ranked = [
-            (share + _PIPELINE_BONUS * (pipeline or {}).get(code, 0.0), code) for code, share in self.languages(tokens)
-        ]
+        ranked = [(share + _PIPELINE_BONUS * (pipeline or {}).get(code, 0.0), code) for code, share in tokens.languages]
         best = max((share for share, _ in ranked), default=0.0)
         near = [item for item in ranked if item[0] >= best - _NEAR]
         near.sort(key=lambda item: (-round(item[0], 6), -_letters(tokens, item[1]), _rank(item[1]), item[1]))
@@ -180,12 +178,20 @@ def _ordered(rules: Iterable[tuple[Rule, float]]) -> tuple[list[tuple[str, float
     return [(stage, scores[stage]) for stage in (*strong, *rest)], strong[1:]
 
 
+def _covered(matches: Iterable[Match]) -> int:
+    """The positions that the matches cover, as bits."""
+    mask = 0
+    for match in matches:
+        mask |= (1 << match.end) - (1 << match.start)
+    return mask
+
+
 def _borrowed(found: Mapping[str, list[Match]], language: str) -> list[Match]:
     """English matches on tokens the language does not know."""
     if language == "en" or "en" not in found:
         return []
-    spots = {spot for match in found.get(language, ()) for spot in range(match.start, match.end)}
-    return [match for match in found["en"] if spots.isdisjoint(range(match.start, match.end))]
+    own = _covered(found.get(language, ()))
+    return [match for match in found["en"] if not own & ((1 << match.end) - (1 << match.start))]
 
 
 def _letters(tokens: Tokens, language: str) -> int:
@@ -196,8 +202,8 @@ def _letters(tokens: Tokens, language: str) -> int:
 
 def _explained(part: Sequence[str], matches: Iterable[Match]) -> float:
     """How much of the part the matches cover."""
-    spots = {spot for match in matches for spot in range(match.start, match.end)}
-    return float(sum(_width(part[spot]) for spot in spots))
+    mask = _covered(matches)
+    return float(sum(_width(token) for spot, token in enumerate(part) if mask >> spot & 1))
 
 
 def _width(token: str) -> int:

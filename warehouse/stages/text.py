@@ -82,7 +82,7 @@ def words(folded: str) -> list[str]:
 
 def is_unsegmented(word: str) -> bool:
     """True when the word is a run of a script that the matcher must cut by known terms."""
-    return bool(_UNSEGMENTED_START.match(word))
+    return word[:1] > "\u0dff" and bool(_UNSEGMENTED_START.match(word))
 
 
 _OPTIONAL_BLANK = re.compile(rf"(?<=[{UNSEGMENTED}])\s+(?=[{UNSEGMENTED}])")
