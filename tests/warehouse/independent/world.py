@@ -1,6 +1,7 @@
 """A made-up sales world as plain events: three systems, their pipelines, and deals that do everything deals do.
 
-Only inputs stand here (what a CRM would report); nothing is computed from them. Instants are UTC without a zone. `make_world` is a pure function of its seed.
+Only inputs stand here (what a CRM would report); nothing is computed from them. Instants are UTC without a zone.
+`make_world` is a pure function of its seed.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ def core_rows(world: World) -> Rows:
         "main.stages": [
             {
                 "stage_key": s.key,
+                "source_key": s.pipeline.split(":")[0],
                 "pipeline_key": s.pipeline,
                 "stage": s.label,
                 "canonical_stage": s.canonical,
@@ -108,6 +109,7 @@ def _intervals(story: Story) -> list[dict[str, Any]]:
     return [
         {
             "deal_key": story.key,
+            "source_key": story.deal.source,
             "seq": number,
             "pipeline_key": visit.stage.pipeline,
             "stage_key": visit.stage.key,
@@ -123,6 +125,9 @@ def _intervals(story: Story) -> list[dict[str, Any]]:
             "is_reopen": visit.movement == "reopen",
             "is_censored": visit.is_open and visit.exited is None,
             "is_left_censored": visit.unseen_entry,
+            "is_deleted_deal": story.deal.deleted_at is not None,
+            "deleted_at": story.deal.deleted_at,
+            "dwell_ms": visit.milliseconds if visit.is_open else None,
             "dwell_days": visit.days if visit.is_open else None,
             "owner_key": field_at(story.deal, "owner", visit.entered),
         }
@@ -137,6 +142,7 @@ def _changes(story: Story) -> list[dict[str, Any]]:
         rows.append(
             {
                 "deal_key": story.key,
+                "source_key": story.deal.source,
                 "seq": number,
                 "changed_at": visit.entered,
                 "from_pipeline_key": before.stage.pipeline if before else None,

@@ -43,6 +43,7 @@ CORE: dict[str, dict[str, str]] = {
     },
     "main.stages": {
         "stage_key": _V,
+        "source_key": _V,
         "pipeline_key": _V,
         "source_stage_id": _V,
         "stage": _V,
@@ -102,7 +103,9 @@ CORE: dict[str, dict[str, str]] = {
     },
     "main.deal_field_changes": {
         "deal_key": _V,
+        "source_key": _V,
         "field": _V,
+        "seq": _I,
         "changed_at": _T,
         "old_value": _V,
         "new_value": _V,
@@ -110,6 +113,7 @@ CORE: dict[str, dict[str, str]] = {
     },
     "main.stage_changes": {
         "deal_key": _V,
+        "source_key": _V,
         "seq": _I,
         "changed_at": _T,
         "from_pipeline_key": _V,
@@ -127,6 +131,7 @@ CORE: dict[str, dict[str, str]] = {
     },
     "main.stage_intervals": {
         "deal_key": _V,
+        "source_key": _V,
         "seq": _I,
         "pipeline_key": _V,
         "stage_key": _V,
@@ -143,9 +148,12 @@ CORE: dict[str, dict[str, str]] = {
         "is_reopen": _B,
         "is_censored": _B,
         "is_left_censored": _B,
+        "is_deleted_deal": _B,
+        "deleted_at": _T,
+        "dwell_ms": "BIGINT",
         "dwell_days": _F,
         "owner_key": _V,
-        "amount_at_entry": _MONEY,
+        "amount_at_entry": _SUM,
     },
 }
 

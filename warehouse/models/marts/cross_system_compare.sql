@@ -1,80 +1,67 @@
 -- One row per canonical stage and source: its conversion and time in stage beside those of all sources together.
-with visits as (
+with visits as (  -- every copy of a deal counts for its own source, only the primary one for 'all' (source_no 0)
     select
-        d.source_key,
-        s.canonical_stage,
-        coalesce(d.is_primary, true) as is_primary,
-        cast(round(iv.dwell_days * 86400000.0) as bigint) as dwell_ms,
-        case when iv.exited_at is null then 0 else 1 end as is_exit
-    from main.stage_intervals as iv
-    inner join main.deals as d on d.deal_key = iv.deal_key
-    inner join main.stages as s on s.stage_key = iv.stage_key
-    where iv.outcome = 'open'
-        and s.canonical_order is not null
-        and not coalesce(iv.is_left_censored, false)
-        and iv.dwell_days is not null
-        and not coalesce(d.is_deleted, false)
-        and d.merged_into_deal_key is null
-),
-
-tied as (  -- 'all' counts each deal once
-    select
-        case when side.is_all then 'all' else v.source_key end as source_key,
-        v.canonical_stage,
-        v.dwell_ms,
-        count(*) as leaving,
-        sum(v.is_exit) as events
-    from visits as v
+        case when side.is_all then 0 else s.source_no end as source_no,
+        s.canonical_order,
+        v.dwell_days,
+        case when v.exited_at is null then 0 else 1 end as is_exit
+    from main.mart_visits as v
+    inner join main.mart_stages as s on s.stage_no = v.stage_no
+    inner join main.mart_deals as d on d.deal_no = v.deal_no
     cross join (values (false), (true)) as side (is_all)
-    where v.is_primary or not side.is_all
-    group by 1, 2, 3
+    where v.is_timed and s.canonical_order is not null and (d.is_primary or not side.is_all)
 ),
 
-at_risk as (
+counts as (
+    select source_no, canonical_order, count(*) as visits_count, sum(is_exit) as completed_count
+    from visits
+    group by 1, 2
+),
+
+queue as (  -- exits come before waits of the same length, one by one: the product over ties is the same
     select
-        *,
-        sum(leaving) over (
-            partition by source_key, canonical_stage order by dwell_ms desc rows between unbounded preceding and current row
-        ) as at_risk
-    from tied
+        v.*,
+        c.visits_count - row_number() over (
+            partition by v.source_no, v.canonical_order order by v.dwell_days, v.is_exit desc
+        ) + 1 as at_risk
+    from visits as v
+    inner join counts as c on c.source_no = v.source_no and c.canonical_order = v.canonical_order
 ),
 
 survival as (
     select
-        source_key,
-        canonical_stage,
-        dwell_ms,
-        exp(sum(case when events = at_risk then -1000.0 else ln(1.0 - cast(events as double) / at_risk) end) over (
-            partition by source_key, canonical_stage order by dwell_ms rows between unbounded preceding and current row
+        source_no,
+        canonical_order,
+        dwell_days,
+        exp(sum(case when at_risk = 1 then -1000.0 else ln(1.0 - 1.0 / at_risk) end) over (
+            partition by source_no, canonical_order order by at_risk desc rows between unbounded preceding and current row
         )) as survival
-    from at_risk
-    where events > 0
+    from queue
+    where is_exit = 1
 ),
 
 medians as (
-    select
-        source_key,
-        canonical_stage,
-        min(case when survival <= 0.50 + 1e-9 then dwell_ms end) / 86400000.0 as dwell_median_days
+    select source_no, canonical_order, min(case when survival <= 0.50 + 1e-9 then dwell_days end) as dwell_median_days
     from survival
     group by 1, 2
 ),
 
-counts as (
-    select source_key, canonical_stage, sum(leaving) as visits, sum(events) as completed
-    from tied
-    group by 1, 2
+numbers as (
+    select distinct source_no, source_key from main.mart_stages
+    union all
+    select 0, 'all'
 ),
 
 sides as (
     select
         c.*,
-        coalesce(n.visits, 0) as visits_count,
-        coalesce(n.completed, 0) as completed_count,
+        coalesce(n.visits_count, 0) as visits_count,
+        cast(coalesce(n.completed_count, 0) as bigint) as completed_count,
         m.dwell_median_days
     from main.cross_system_conversion as c
-    left join counts as n on n.source_key = c.source_key and n.canonical_stage = c.canonical_stage
-    left join medians as m on m.source_key = c.source_key and m.canonical_stage = c.canonical_stage
+    inner join numbers as i on i.source_key = c.source_key
+    left join counts as n on n.source_no = i.source_no and n.canonical_order = c.canonical_order
+    left join medians as m on m.source_no = i.source_no and m.canonical_order = c.canonical_order
     where c.period_grain = 'all'
 )
 
@@ -89,8 +76,8 @@ select
     a.conversion_rate_resolved,
     a.conversion_low,
     a.conversion_high,
-    cast(a.visits_count as bigint) as visits_count,
-    cast(a.completed_count as bigint) as completed_count,
+    a.visits_count,
+    a.completed_count,
     a.dwell_median_days,
     b.advanced_count as all_advanced_count,
     b.resolved_count as all_resolved_count,

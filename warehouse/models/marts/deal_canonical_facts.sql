@@ -1,98 +1,64 @@
 -- One row per deal and canonical stage that the deal reached anywhere on its path: the deals behind every cell of cross_system_conversion.
-with living_deals as (
-    select
-        deal_key,
-        source_key,
-        unified_deal_id,
-        coalesce(is_primary, true) as is_primary,
-        outcome,
-        amount_reporting
-    from main.deals
-    where not coalesce(is_deleted, false) and merged_into_deal_key is null
+with entries as (  -- where the deal first stood on the ladder: place in the path and rung in one number
+    select deal_no, min(case when rung is not null then cast(seq as bigint) * 2000000 + rung end) % 2000000 as entry_rung
+    from main.mart_visits
+    group by deal_no
 ),
 
-offered as (  -- canonical stages that a pipeline has, removed and unordered stages included
-    select distinct pipeline_key, canonical_stage, canonical_order
-    from main.stages
+rungs as (
+    select canonical_order, min(canonical_stage) as canonical_stage
+    from main.mart_stages
     where outcome = 'open' and canonical_order is not null
+    group by canonical_order
 ),
 
-visits as (  -- 1000000 stands for +infinity; a win counts only when the deal's outcome is won
+ladders as (  -- which rungs a pipeline has, removed and unordered stages included
     select
-        iv.deal_key,
-        iv.pipeline_key,
-        iv.seq,
-        iv.entered_at,
-        case when iv.outcome = 'open' and s.canonical_order is not null then s.canonical_stage end as own_stage,
-        case
-            when iv.outcome = 'open' then s.canonical_order
-            when iv.outcome = 'won' and d.outcome = 'won' then 1000000
-        end as level
-    from main.stage_intervals as iv
-    inner join living_deals as d on d.deal_key = iv.deal_key
-    inner join main.stages as s on s.stage_key = iv.stage_key
+        r.canonical_order,
+        s.pipeline_no,
+        max(case when s.outcome = 'open' and s.canonical_order = r.canonical_order then 1 else 0 end) = 1 as is_offered
+    from rungs as r
+    cross join main.mart_stages as s
+    group by r.canonical_order, s.pipeline_no
 ),
 
-paths as (
+hits as (  -- every rung against the visits on it or above; a rung is passed by implication only in a pipeline that has it
     select
-        *,
-        first_value(level ignore nulls) over (path rows between unbounded preceding and unbounded following) as first_level,
-        lag(level) over path as previous_level,
-        lag(pipeline_key) over path as previous_pipeline_key,
-        max(level) over (path rows between current row and unbounded following) as highest_from_here
-    from visits
-    window path as (partition by deal_key order by seq)
-),
-
-spans as (  -- a visit reaches its own stage and, when it climbs, the stages between that its own pipeline has
-    select
-        *,
-        case
-            when first_level = 1000000 or level <= first_level then level - 1
-            when previous_pipeline_key = pipeline_key and previous_level >= level then level - 1
-            when previous_pipeline_key = pipeline_key and previous_level > first_level then previous_level
-            else first_level
-        end as above_level
-    from paths
-    where level is not null
-),
-
-reached as (
-    select
-        v.deal_key,
-        o.canonical_stage,
-        min(o.canonical_order) as canonical_order,
-        min(v.entered_at) as reached_at,
-        bool_or(o.canonical_stage = v.own_stage) as is_visited,
-        bool_or(v.highest_from_here > o.canonical_order) as is_advanced
-    from spans as v
-    inner join offered as o
-        on o.pipeline_key = v.pipeline_key
-        and o.canonical_order > v.above_level
-        and o.canonical_order <= v.level
-    group by v.deal_key, o.canonical_stage
+        v.deal_no,
+        l.canonical_order,
+        min(case when v.rung = l.canonical_order or (l.is_offered and e.entry_rung < l.canonical_order) then v.seq end) as hit_seq,
+        min(case when v.rung = l.canonical_order or (l.is_offered and e.entry_rung < l.canonical_order) then v.entered_at end) as reached_at,
+        min(case when v.rung = l.canonical_order or (l.is_offered and e.entry_rung < l.canonical_order) then v.entered_date end)
+            as reached_date,
+        bool_or(v.rung = l.canonical_order) as is_visited,
+        max(case when v.rung > l.canonical_order then v.seq end) as last_seq_above
+    from main.mart_visits as v
+    inner join entries as e on e.deal_no = v.deal_no
+    inner join ladders as l on l.pipeline_no = v.pipeline_no and l.canonical_order <= v.rung
+    group by v.deal_no, l.canonical_order
 )
 
 select
-    r.deal_key,
+    d.deal_key,
     d.source_key,
-    coalesce(src.name, d.source_key) as source,
+    d.source,
     r.canonical_stage,
-    cast(r.canonical_order as integer) as canonical_order,
-    d.unified_deal_id,
+    h.canonical_order,
     d.is_primary,
-    r.reached_at,
-    coalesce(r.is_visited, false) as is_visited,
-    not coalesce(r.is_visited, false) as is_skipped,
+    h.reached_at,
+    h.reached_date,
+    h.is_visited,
+    not h.is_visited as is_skipped,
     case
-        when r.is_advanced or d.outcome = 'won' then 'advanced'
+        when h.last_seq_above >= h.hit_seq or d.outcome = 'won' then 'advanced'
         when d.outcome = 'lost' then 'lost'
         else 'open'
     end as state,
     d.outcome as final_outcome,
     d.amount_reporting,
     st.as_of_at
-from reached as r
-inner join living_deals as d on d.deal_key = r.deal_key
-left join main.sources as src on src.source_key = d.source_key
+from hits as h
+inner join main.mart_deals as d on d.deal_no = h.deal_no
+inner join rungs as r on r.canonical_order = h.canonical_order
 cross join staging.settings as st
+where h.hit_seq is not null

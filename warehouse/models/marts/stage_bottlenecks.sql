@@ -1,27 +1,27 @@
 -- One row per open stage of a pipeline (removed and unordered ones included): waiting, flow, rework, losses and how much of a bottleneck it is.
 with visits as (  -- ages in milliseconds before as_of; of a visit whose entry nobody saw only its presence counts
     select
-        iv.stage_key,
+        v.stage_no,
         d.amount_reporting,
-        coalesce(iv.is_current, false) as is_current,
-        iv.dwell_days,
-        iv.visit_number,
-        iv.exit_movement,
-        not coalesce(iv.is_left_censored, false) as is_timed,
-        iv.exited_at is not null as is_exit,
-        ms_between(iv.entered_at, st.as_of_at) as entry_age_ms,
-        ms_between(coalesce(iv.exited_at, least(st.as_of_at, src.data_through_at)), st.as_of_at) as exit_age_ms,
+        v.is_current,
+        v.is_timed,
+        v.exited_at is not null as is_exit,
+        v.dwell_days,
+        v.visit_number,
+        v.exit_movement,
+        ms_between(v.entered_at, st.as_of_at) as entry_age_ms,
+        ms_between(coalesce(v.exited_at, least(st.as_of_at, coalesce(src.data_through_at, src.last_synced_at))), st.as_of_at) as exit_age_ms,
         cast(st.flow_window_days as bigint) * 86400000 as window_ms
-    from main.stage_intervals as iv
-    inner join main.deals as d on d.deal_key = iv.deal_key
+    from main.mart_visits as v
+    inner join main.mart_deals as d on d.deal_no = v.deal_no
     left join main.sources as src on src.source_key = d.source_key
     cross join staging.settings as st
-    where iv.outcome = 'open' and not coalesce(d.is_deleted, false) and d.merged_into_deal_key is null
+    where v.outcome = 'open'
 ),
 
 flow as (
     select
-        stage_key,
+        stage_no,
         sum(case when is_current then 1 else 0 end) as wip,
         sum(case when is_current then amount_reporting end) as wip_amount,
         sum(case when is_current and amount_reporting is null then 1 else 0 end) as wip_amount_missing,
@@ -33,7 +33,7 @@ flow as (
         sum(case when is_timed and is_exit and exit_movement = 'backward' then 1 else 0 end) as backward_exits,
         sum(case when is_timed and is_exit and exit_movement = 'lost' then 1 else 0 end) as lost_exits
     from visits
-    group by stage_key
+    group by stage_no
 ),
 
 losses as (
@@ -43,7 +43,7 @@ losses as (
         sum(amount_reporting) as lost_amount,
         sum(case when amount_reporting is null then 1 else 0 end) as lost_amount_missing
     from main.deals
-    where outcome = 'lost' and not coalesce(is_deleted, false) and merged_into_deal_key is null
+    where outcome = 'lost' and not is_deleted
     group by last_open_stage_key
 ),
 
@@ -76,7 +76,8 @@ stages as (
         st.bottleneck_weight_queue as weight_queue,
         st.bottleneck_weight_rework as weight_rework
     from main.stage_dwell as sd
-    left join flow as f on f.stage_key = sd.stage_key
+    inner join main.mart_stages as s on s.stage_key = sd.stage_key
+    left join flow as f on f.stage_no = s.stage_no
     left join stalled as t on t.stage_key = sd.stage_key
     left join losses as l on l.stage_key = sd.stage_key
     cross join staging.settings as st

@@ -1,24 +1,8 @@
 -- One row per pipeline, ordered open stage and entry cohort (month, quarter or all): of the deals that reached the stage, what became of them.
-with ladder as (
-    select
-        s.stage_key,
-        s.pipeline_key,
-        s.stage,
-        s.canonical_stage,
-        s.stage_order,
-        p.source_key,
-        p.pipeline,
-        coalesce(src.name, p.source_key) as source
-    from main.stages as s
-    inner join main.pipelines as p on p.pipeline_key = s.pipeline_key
-    left join main.sources as src on src.source_key = p.source_key
-    where s.outcome = 'open' and s.stage_order is not null and not coalesce(s.is_archived, false)
-),
-
-monthly as (  -- the one pass over the facts (a stage nobody reached keeps an empty row); months then add up to quarters and to all
+with monthly as (  -- the one pass over the facts (a stage nobody reached keeps an empty row); months then add up to quarters and to all
     select
         l.stage_key,
-        period_start('month', local_date(f.reached_at, st.reporting_timezone)) as month_start,
+        period_start('month', f.reached_date) as month_start,
         count(f.deal_key) as reached,
         sum(case when f.is_visited then 1 else 0 end) as visited,
         sum(case when f.state = 'advanced' then 1 else 0 end) as advanced,
@@ -35,9 +19,9 @@ monthly as (  -- the one pass over the facts (a stage nobody reached keeps an em
         sum(case when f.state = 'open' then f.amount_reporting end) as open_amount,
         sum(case when f.state = 'moved' then f.amount_reporting end) as moved_amount,
         sum(case when f.deal_key is not null and f.amount_reporting is null then 1 else 0 end) as amount_missing
-    from ladder as l
+    from main.mart_stages as l
     left join main.deal_stage_facts as f on f.stage_key = l.stage_key
-    cross join staging.settings as st
+    where l.stage_rank is not null
     group by 1, 2
 ),
 
@@ -115,5 +99,5 @@ select
     c.advanced_count + c.lost_count < st.small_sample_below as is_small_sample,
     st.as_of_at
 from counted as c
-inner join ladder as l on l.stage_key = c.stage_key
+inner join main.mart_stages as l on l.stage_key = c.stage_key
 cross join staging.settings as st

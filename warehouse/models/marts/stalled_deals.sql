@@ -15,7 +15,7 @@ actionable as (  -- absent, hidden and archived deals stay in totals but nobody 
         coalesce(v.stage_key, d.stage_key) as stage_key,
         d.owner_key,
         d.unified_deal_id,
-        coalesce(d.is_primary, true) as is_primary,
+        d.is_primary as is_primary,
         d.amount_reporting,
         d.expected_close_date,
         d.last_activity_at,
@@ -26,7 +26,7 @@ actionable as (  -- absent, hidden and archived deals stay in totals but nobody 
         coalesce(v.entry_movement = 'backward', false) as is_moved_backward,
         case  -- greatest() would turn an unknown activity into 0 days
             when d.last_activity_at is not null
-                then greatest(days_between(d.last_activity_at, least(st.as_of_at, src.data_through_at)), 0.0)
+                then greatest(days_between(d.last_activity_at, least(st.as_of_at, coalesce(src.data_through_at, src.last_synced_at))), 0.0)
         end as days_since_activity,
         local_date(st.as_of_at, st.reporting_timezone) as as_of_date
     from main.deals as d
@@ -34,10 +34,8 @@ actionable as (  -- absent, hidden and archived deals stay in totals but nobody 
     left join current_visits as v on v.deal_key = d.deal_key
     cross join staging.settings as st
     where d.outcome = 'open'
-        and not coalesce(d.is_deleted, false)
-        and d.merged_into_deal_key is null
-        and not coalesce(d.is_archived, false)
-        and coalesce(d.presence, 'present') = 'present'
+        and not d.is_deleted
+        and d.presence = 'present'
 ),
 
 measured as (

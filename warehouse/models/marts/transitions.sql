@@ -1,44 +1,50 @@
 -- One row per pair of stages that deals moved between, kind of movement and period (month of the move, or all); plus virtual starts and ends.
-with living_deals as (
-    select deal_key, source_key, amount_reporting
-    from main.deals
-    where not coalesce(is_deleted, false) and merged_into_deal_key is null
-),
-
-untimed as (  -- moves out of a visit whose entry nobody saw: counted, but their days are unknown
-    select deal_key, seq + 1 as seq
-    from main.stage_intervals
-    where coalesce(is_left_censored, false)
+with steps as (
+    select
+        deal_no,
+        seq,
+        stage_no,
+        outcome,
+        entered_at,
+        entered_date,
+        exited_at,
+        exit_movement,
+        is_current,
+        case  -- unknown when nobody saw the entry
+            when is_timed then dwell_days
+            when outcome <> 'open' and exited_at > entered_at then days_between(entered_at, exited_at)
+            when outcome <> 'open' and exited_at is not null then 0
+        end as days,
+        lead(stage_no) over path as next_stage_no,
+        lead(entered_date) over path as exited_date
+    from main.mart_visits
+    window path as (partition by deal_no order by seq)
 ),
 
 moves as (
-    select
-        c.deal_key,
-        c.from_stage_key,
-        c.to_stage_key,
-        c.movement,
-        c.changed_at,
-        case when u.deal_key is null then c.days_in_from_stage end as days,
-        c.movement = 'enter' as is_virtual
-    from main.stage_changes as c
-    left join untimed as u on u.deal_key = c.deal_key and u.seq = c.seq
+    select deal_no, stage_no as from_no, next_stage_no as to_no, exit_movement as movement, exited_date as moved_date, days, false as is_virtual
+    from steps
+    where exited_at is not null
     union all
-    select deal_key, stage_key, null, 'still_open', null, null, true
-    from main.stage_intervals
+    select deal_no, null, stage_no, 'enter', entered_date, null, true
+    from steps
+    where seq = 1
+    union all
+    select deal_no, stage_no, null, 'still_open', null, null, true
+    from steps
     where is_current and outcome = 'open'
 ),
 
 counted as (
     select
-        d.source_key,
-        m.from_stage_key,
-        m.to_stage_key,
+        m.from_no,
+        m.to_no,
         m.movement,
-        g.period_grain,
-        period_start(g.period_grain, local_date(m.changed_at, st.reporting_timezone)) as period_start,
         m.is_virtual,
+        g.period_grain,
+        period_start(g.period_grain, m.moved_date) as period_start,
         count(*) as transition_count,
-        count(distinct m.deal_key) as deal_count,
+        count(distinct m.deal_no) as deal_count,
         count(m.days) as days_count,
         avg(m.days) as mean_days,
         quantile_cont(m.days, 0.5) as median_days,
@@ -46,44 +52,36 @@ counted as (
         min(m.days) as min_days,
         max(m.days) as max_days,
         sum(d.amount_reporting) as amount,
-        sum(case when d.amount_reporting is null then 1 else 0 end) as amount_missing
+        count(d.amount_reporting) as priced_count
     from moves as m
-    inner join living_deals as d on d.deal_key = m.deal_key
+    inner join main.mart_deals as d on d.deal_no = m.deal_no
     cross join (values ('month'), ('all')) as g (period_grain)
-    cross join staging.settings as st
-    where g.period_grain = 'all' or m.changed_at is not null
-    group by 1, 2, 3, 4, 5, 6, 7
+    where g.period_grain = 'all' or m.moved_date is not null
+    group by 1, 2, 3, 4, 5, 6
 ),
 
 shared as (
     select
         *,
-        case when not is_virtual then
-            sum(case when is_virtual then 0 else transition_count end)
-                over (partition by source_key, from_stage_key, period_grain, period_start)
-        end as from_exits
+        cast(case when not is_virtual then
+            sum(case when is_virtual then 0 else transition_count end) over (partition by from_no, period_grain, period_start)
+        end as bigint) as from_exit_count
     from counted
-),
-
-stages as (
-    select s.stage_key, s.pipeline_key, p.pipeline, s.stage, s.canonical_stage, s.stage_order
-    from main.stages as s
-    left join main.pipelines as p on p.pipeline_key = s.pipeline_key
 )
 
 select
-    t.source_key,
-    coalesce(src.name, t.source_key) as source,
+    coalesce(f.source_key, o.source_key) as source_key,
+    coalesce(f.source, o.source) as source,
     f.pipeline_key as from_pipeline_key,
     f.pipeline as from_pipeline,
-    t.from_stage_key,
-    case when t.from_stage_key is null then 'start' else f.stage end as from_stage,
+    f.stage_key as from_stage_key,
+    case when t.from_no is null then 'start' else f.stage end as from_stage,
     f.canonical_stage as from_canonical_stage,
     f.stage_order as from_stage_order,
     o.pipeline_key as to_pipeline_key,
     o.pipeline as to_pipeline,
-    t.to_stage_key,
-    case when t.to_stage_key is null then 'still open' else o.stage end as to_stage,
+    o.stage_key as to_stage_key,
+    case when t.to_no is null then 'still open' else o.stage end as to_stage,
     o.canonical_stage as to_canonical_stage,
     o.stage_order as to_stage_order,
     t.movement,
@@ -92,8 +90,8 @@ select
     t.is_virtual,
     t.transition_count,
     t.deal_count,
-    cast(t.from_exits as bigint) as from_exit_count,
-    cast(t.transition_count as double) / t.from_exits as share_of_from,
+    t.from_exit_count,
+    cast(t.transition_count as double) / t.from_exit_count as share_of_from,
     t.days_count,
     t.mean_days,
     t.median_days,
@@ -101,11 +99,10 @@ select
     t.min_days,
     t.max_days,
     cast(t.amount as decimal(18, 2)) as amount,
-    cast(t.amount_missing as bigint) as amount_missing_count,
-    t.from_exits < st.small_sample_below as is_small_sample,
+    t.transition_count - t.priced_count as amount_missing_count,
+    t.from_exit_count < st.small_sample_below as is_small_sample,
     st.as_of_at
 from shared as t
-left join stages as f on f.stage_key = t.from_stage_key
-left join stages as o on o.stage_key = t.to_stage_key
-left join main.sources as src on src.source_key = t.source_key
+left join main.mart_stages as f on f.stage_no = t.from_no
+left join main.mart_stages as o on o.stage_no = t.to_no
 cross join staging.settings as st

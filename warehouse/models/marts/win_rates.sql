@@ -14,7 +14,7 @@ with deals as (  -- open deals add nothing to the counts; they only keep a value
             when d.amount_reporting < 100000 then '10k-100k'
             else '>=100k'
         end as amount_band,
-        coalesce(d.is_primary, true) as is_primary,
+        d.is_primary as is_primary,
         d.outcome,
         d.amount_reporting,
         case when d.outcome <> 'open' then period_start('month', local_date(d.closed_at, st.reporting_timezone)) end as month_start
@@ -23,7 +23,7 @@ with deals as (  -- open deals add nothing to the counts; they only keep a value
         on o.owner_key = coalesce(d.closing_owner_key, case when d.outcome = 'open' then d.owner_key end)
     left join main.companies as c on c.company_key = d.company_key
     cross join staging.settings as st
-    where not coalesce(d.is_deleted, false) and d.merged_into_deal_key is null
+    where not d.is_deleted
 ),
 
 monthly as (  -- one pass to cells that then add up; copies of a deal count where the dimension is the source's own

@@ -1,0 +1,23 @@
+-- One row per visit of a living deal, in numbers only: what every mart over the path reads; gone before publishing.
+select
+    d.deal_no,
+    iv.seq,
+    s.stage_no,
+    s.pipeline_no,
+    iv.outcome,
+    -- 1000000 stands for +infinity: won is above every stage
+    case when iv.outcome = 'open' then s.stage_order when iv.outcome = 'won' then 1000000 end as level,
+    case when iv.outcome = 'open' then s.stage_rank end as stage_rank,
+    case when iv.outcome = 'open' then s.canonical_order when iv.outcome = 'won' and d.outcome = 'won' then 1000000 end as rung,
+    iv.visit_number,
+    iv.entered_at,
+    local_date(iv.entered_at, st.reporting_timezone) as entered_date,
+    iv.exited_at,
+    iv.exit_movement,
+    iv.is_current,
+    iv.outcome = 'open' and not iv.is_left_censored as is_timed,
+    iv.dwell_days
+from main.stage_intervals as iv
+inner join main.mart_deals as d on d.deal_key = iv.deal_key
+inner join main.mart_stages as s on s.stage_key = iv.stage_key
+cross join staging.settings as st
