@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from warehouse.stages.answers import STAGE_NAMES
+from warehouse.stages.answers import STAGE_NAMES, UNMAPPED
 from warehouse.stages.text import fold, is_unsegmented, words
 
 RULES_VERSION = "1"
@@ -19,6 +19,9 @@ RULES_VERSION = "1"
 
 HINT = 0.6
 """The weight of a term filed under a key that ends in `?`: a candidate, never an answer by itself."""
+
+CONCEPTS_FILE = "concepts.yaml"
+_STAGES = STAGE_NAMES - {UNMAPPED}
 
 SKIP, NEUTRAL = "skip", "neutral"
 """Keys of words without a stage: function words, and words such as "deal" or "stage" that any label may carry."""
@@ -110,7 +113,7 @@ def _language(data: Mapping[str, Any], file: str) -> Language:
 
 def _rules(data: Mapping[str, Any]) -> tuple[Rule, ...]:
     rules: list[Rule] = []
-    for stage in sorted(STAGE_NAMES):
+    for stage in sorted(_STAGES):
         rules.append(Rule(frozenset({stage}), ((stage, 0.95),)))
     for section in ("concepts", "rules"):
         for concepts, stages in data[section].items():
@@ -122,27 +125,62 @@ def _rules(data: Mapping[str, Any]) -> tuple[Rule, ...]:
 
 
 def build(files: Mapping[str, str]) -> Dictionary:
-    """The dictionary of the given YAML texts (file name → text); `concepts.yaml` holds concepts and rules."""
-    digest = hashlib.sha256(RULES_VERSION.encode())
-    languages: dict[str, Language] = {}
-    concepts: Mapping[str, Any] = {"concepts": {}, "rules": {}}
-    for file in sorted(files):
-        digest.update(f"\0{file}\0{files[file]}".encode())
-        data = yaml.load(files[file], Loader=_PLAIN)  # noqa: S506 - the base loader builds text, lists and dicts only
-        if file == "concepts.yaml":
-            concepts = data
-        else:
-            language = _language(data, file)
-            languages[language.code] = language
-    names = frozenset(concepts["concepts"]) | STAGE_NAMES | {SKIP, NEUTRAL}
+    """The dictionary of the given YAML texts (file name → text); `concepts.yaml` holds concepts and rules.
+
+    Raises ValueError naming the file when a language uses a concept that is not declared, or a rule does.
+    """
+    data = {file: _parsed(text, file) for file, text in sorted(files.items())}
+    concepts = data.pop(CONCEPTS_FILE, {"concepts": {}, "rules": {}})
+    names = frozenset(concepts["concepts"]) | _STAGES | {SKIP, NEUTRAL}
+    for key in concepts["rules"]:
+        _check(key.split("+"), names, CONCEPTS_FILE)
+    languages = [_language(content, file) for file, content in data.items()]
+    for file, language in zip(data, languages, strict=True):
+        _check((concept for term in language.terms for concept in term.concepts), names, file)
     edge = frozenset(concepts.get("edge", ()))
-    return Dictionary(languages, names, _rules(concepts), edge, f"{RULES_VERSION}-{digest.hexdigest()[:12]}")
+    by_code = {language.code: language for language in languages}
+    return Dictionary(by_code, names, _rules(concepts), edge, version(files))
+
+
+def version(files: Mapping[str, str]) -> str:
+    """Rules version and content hash of the data files, 12 hexadecimal digits."""
+    digest = hashlib.sha256(RULES_VERSION.encode())
+    for file, text in sorted(files.items()):
+        digest.update(f"\0{file}\0{text}".encode())
+    return f"{RULES_VERSION}-{digest.hexdigest()[:12]}"
+
+
+def _parsed(text: str, file: str) -> Any:
+    node = yaml.compose(text, Loader=_PLAIN)
+    _refuse_repeated_keys(node, file)
+    return _PLAIN("").construct_document(node)
+
+
+def _refuse_repeated_keys(node: Any, file: str) -> None:
+    """YAML keeps the last of two equal keys in silence, and with it only half of the words."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        repeated = sorted({key for key in keys if keys.count(key) > 1})
+        if repeated:
+            raise ValueError(f"{file}: the key {repeated[0]!r} stands twice")
+        for _, value in node.value:
+            _refuse_repeated_keys(value, file)
+
+
+def _check(concepts: Iterable[str], names: frozenset[str], file: str) -> None:
+    for concept in concepts:
+        if concept not in names:
+            raise ValueError(f"{file}: the concept {concept!r} is not declared in {CONCEPTS_FILE}")
+
+
+@lru_cache(maxsize=1)
+def shipped_files() -> dict[str, str]:
+    """The data files that ship with Muara: name → text."""
+    folder = resources.files("warehouse") / "mappings"
+    return {entry.name: entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.name.endswith(".yaml")}
 
 
 @lru_cache(maxsize=1)
 def dictionary() -> Dictionary:
     """The dictionary that ships with Muara, read once."""
-    folder = resources.files("warehouse") / "mappings"
-    return build(
-        {entry.name: entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.name.endswith(".yaml")}
-    )
+    return build(shipped_files())
