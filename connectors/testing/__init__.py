@@ -1,0 +1,31 @@
+"""The contract suite: tells the author of a connector when it is right. What is not in `__all__` may change without notice.
+
+from connectors.testing import ContractSuite
+
+class TestAcme(ContractSuite):
+    harness = AcmeHarness          # how to start, change and ask the fake Acme: connectors.testing.Harness
+"""
+
+from __future__ import annotations
+
+from connectors.testing.bench import Bench, ContractError, must
+from connectors.testing.check import Check, Result, check, run_check
+from connectors.testing.harness import FaultKind, Harness, Impossible, NewField, TrueDeal, Truth
+from connectors.testing.worlds import WorldHarness
+
+__all__ = [
+    "Bench",
+    "Check",
+    "ContractError",
+    "FaultKind",
+    "Harness",
+    "Impossible",
+    "NewField",
+    "Result",
+    "TrueDeal",
+    "Truth",
+    "WorldHarness",
+    "check",
+    "must",
+    "run_check",
+]

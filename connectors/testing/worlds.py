@@ -7,7 +7,7 @@ alone: nothing is imported from the sandbox here.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, ClassVar
@@ -28,6 +28,9 @@ class WorldHarness(Harness):
     cases: ClassVar[bool] = True
     #: A custom field of the world that is hidden at first, so that it can appear: (key, value to give it, value as the record shows it).
     new_field: ClassVar[tuple[str, Any, Any]] = ("score", Decimal(77), 77)
+
+    #: An amount as the CRM writes it into its answers, and what stands there instead once the record is broken.
+    bad_value: ClassVar[tuple[str, str]] = ("987654321.12", '"no number"')
 
     world: Any
     server: Any
@@ -236,9 +239,6 @@ class WorldHarness(Harness):
     def field_code(self, key: str) -> str:
         """What the CRM calls a custom field of the world."""
         return key
-
-    #: An amount, as the CRM writes it into its answers, and what stands there instead once the record is broken.
-    bad_value: ClassVar[tuple[str, str]] = ("987654321.12", '"no number"')
 
     def bad_record(self) -> str:
         """The last live deal's amount becomes something that is no number."""
