@@ -216,6 +216,6 @@ def rows(con: duckdb.DuckDBPyConnection, sql: str, *values: Any) -> list[dict[st
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def model_file(name: str) -> Path:
-    """Where a mart's SQL stands."""
-    return MODELS / "marts" / f"{name}.sql"
+def model_sql(name: str) -> str:
+    """The SQL of one mart."""
+    return next(model.sql for model in marts() if model.name == name)
