@@ -49,9 +49,12 @@ class MappingEntry(msgspec.Struct, frozen=True):
         return f"{named} in {' / '.join(places)}" if places else named
 
     def covers(self, instant: datetime | None) -> bool:
-        """True when the entry is in force at that instant (UTC). None is before all dates: the first version of a stage."""
+        """True when the entry is in force at that instant (UTC). None is before all dates:
+        the first version of a stage. A naive instant is UTC, as DuckDB hands it over.
+        """
         if instant is None:
             return self.valid_from is None
+        instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
         after = self.valid_from is None or self.valid_from <= instant
         return after and (self.valid_to is None or instant < self.valid_to)
 

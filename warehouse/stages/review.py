@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime
+
+import msgspec
 
 from warehouse.stages.answers import UNMAPPED, StageAnswer, StageLabel
 from warehouse.stages.mapping_file import MappingEntry, StageMapping, entry_text
@@ -42,21 +44,41 @@ def pinned(
     """
     kept = mapping or StageMapping()
     note = f"pinned {on.isoformat()}, dictionary {dictionary_version}"
-    fresh = [
-        (label, answer)
-        for label, answer in classified
+    stages: dict[tuple[str | None, ...], list[tuple[StageLabel, StageAnswer]]] = {}
+    for label, answer in classified:
+        stages.setdefault(_stage_key(label), []).append((label, answer))
+    return StageMapping((*kept.entries, *(entry for versions in stages.values() for entry in _pins(versions, note))))
+
+
+def _pins(versions: list[tuple[StageLabel, StageAnswer]], note: str) -> list[MappingEntry]:
+    """One entry for a stage that always meant the same, else one per version, dated."""
+    versions = sorted(versions, key=lambda pair: _instant(pair[0]))
+    if len({answer.canonical_stage for _, answer in versions}) == 1:
+        versions = versions[-1:]
+    starts = [None, *(_instant(label) for label, _ in versions[1:])]
+    return [
+        msgspec.structs.replace(_entry(label, answer.canonical_stage, note), valid_from=start, valid_to=end)
+        for (label, answer), start, end in zip(versions, starts, [*starts[1:], None], strict=True)
         if answer.method != "mapping" and answer.canonical_stage != UNMAPPED
     ]
-    return StageMapping(
-        (*kept.entries, *(_entry(label, answer.canonical_stage, note) for label, answer in _unique(fresh)))
-    )
+
+
+def _instant(label: StageLabel) -> datetime:
+    """The start of the version in UTC; the first version's None is before all others."""
+    if label.valid_from is None:
+        return datetime.min.replace(tzinfo=UTC)
+    return label.valid_from.replace(tzinfo=UTC) if label.valid_from.tzinfo is None else label.valid_from
+
+
+def _stage_key(label: StageLabel) -> tuple[str | None, ...]:
+    return (label.source_key, label.pipeline, label.stage_id or f"label {label.label}")
 
 
 def _unique(pairs: Iterable[tuple[StageLabel, StageAnswer]]) -> list[tuple[StageLabel, StageAnswer]]:
     """One pair per stage, the last given (its latest version), in the order of the first."""
     latest: dict[tuple[str | None, ...], tuple[StageLabel, StageAnswer]] = {}
     for label, answer in pairs:
-        latest[(label.source_key, label.pipeline, label.stage_id or f"label {label.label}")] = (label, answer)
+        latest[_stage_key(label)] = (label, answer)
     return list(latest.values())
 
 
