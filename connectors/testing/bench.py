@@ -6,11 +6,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from connectors.sdk import Capabilities, Connector, FakeClock, MemoryTokens
+import msgspec
+
+from connectors.sdk import Capabilities, Connector, FakeClock, FieldChange, MemoryTokens, StageChange
 from connectors.sdk.settings import load
+from connectors.testing.entries import Version
 from connectors.testing.harness import Harness, Truth
 from connectors.testing.landing import Landing
 from connectors.testing.runs import ContractSync, Outcome, new_sync, run
@@ -173,3 +177,51 @@ def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[s
             one, other = getattr(left[key], name), getattr(right[key], name, None)
             if one != other:
                 yield f"{key}.{name}: {one!r} against {other!r}"
+
+
+def agrees(bench: Bench, when: str) -> None:
+    """Raise ContractError unless every live deal is held, live, and in the stage and with the amount that the source says."""
+    held, presence = bench.landing.current("deals"), bench.landing.presence()
+    for deal_id, true in bench.truth.deals.items():
+        must(deal_id in held, f"{when}: deal {deal_id} is missing")
+        kind = presence[deal_id]
+        must(kind == "present", f"{when}: deal {deal_id} is there, landing has it as {kind}")
+        found = held[deal_id]
+        must(
+            found.stage_id == true.stage_id,
+            f"{when}: deal {deal_id} is in stage {true.stage_id}, landing has {found.stage_id}",
+        )
+        if true.amount is not msgspec.UNSET:
+            must(
+                found.amount == true.amount,
+                f"{when}: the amount of deal {deal_id} is {true.amount}, landing has {found.amount}",
+            )
+
+
+def same_landing(left: Landing, right: Landing, when: str) -> None:
+    """Raise ContractError unless two landings hold the same: content, presence, history, and no version more."""
+    for stream in sorted({*left.entries, *right.entries}):
+        found = list(differences(left.current(stream), right.current(stream)))
+        must(not found, f"{when}: {stream} differ: {some(found, 3)}")
+        one, other = left.presence(stream), right.presence(stream)
+        odd = [key for key in {*one, *other} if one.get(key) != other.get(key)]
+        must(not odd, f"{when}: presence in {stream} differs: {some(odd)}")
+        twice = [key for key, entry in right.entries.get(stream, {}).items() if _repeats(entry.versions)]
+        must(not twice, f"{when}: the same content of {stream} {some(twice)} was landed twice")
+    for deal_id in sorted({*left.readings, *right.readings}):
+        for kind in (StageChange, FieldChange):
+            one_side = [_plain(event) for event in left.events(deal_id, kind)]
+            other_side = [_plain(event) for event in right.events(deal_id, kind)]
+            must(
+                one_side == other_side,
+                f"{when}: the {kind.__name__} events of deal {deal_id} differ, or their ids are not stable",
+            )
+
+
+def _repeats(versions: list[Version]) -> bool:
+    ordered = [version.digest for version in sorted(versions, key=lambda version: version.place)]
+    return any(one == other for one, other in pairwise(ordered))
+
+
+def _plain(event: StageChange | FieldChange) -> StageChange | FieldChange:
+    return msgspec.structs.replace(event, raw={})
