@@ -24,7 +24,7 @@ COMPLETE_CHECK = "sync_is_complete"
 MOST_RETRIES = 2
 #: Nobody wants a step to hold a worker for hours; a longer wait is left to the next scheduled sync.
 LONGEST_WAIT_S = 900.0
-_DEFAULT_WAIT_S = 60.0
+DEFAULT_WAIT_S = 60.0
 #: Characters of a cursor that Dagster stores with every run.
 LONGEST_CURSOR = 1_000
 _LONGEST_PART = 200
@@ -92,9 +92,9 @@ def _read(
         context.log.debug(f"{done:,}{f' of {total:,}' if total else ''} {what}")
 
     try:
-        return run(SyncRequest(config.full, config.accept_deletes, told))
+        report = run(SyncRequest(config.full, config.accept_deletes, told))
     except TransientError as error:
-        wait = error.retry_after_s if error.retry_after_s is not None else _DEFAULT_WAIT_S
+        wait = error.retry_after_s if error.retry_after_s is not None else DEFAULT_WAIT_S
         if wait > LONGEST_WAIT_S:
             raise dg.Failure(
                 description=f"{error} The source asks to wait {wait:,.0f} s; the next sync goes on from here.",
@@ -107,6 +107,15 @@ def _read(
         raise dg.Failure(description=f"{error}{until}", allow_retries=False) from None
     except MuaraError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
+    if report.status == "failed" and is_passing(report) and context.retry_number < MOST_RETRIES:
+        context.log.warning(f"{_why(report)} Trying again in {DEFAULT_WAIT_S:,.0f} s.")
+        raise dg.RetryRequested(max_retries=MOST_RETRIES, seconds_to_wait=DEFAULT_WAIT_S)
+    return report
+
+
+def is_passing(report: SyncReport) -> bool:
+    """True when what ended the sync may be gone in a minute. Reports name the class of the error that ended them."""
+    return any(reason.startswith(f"{TransientError.__name__}:") for reason in report.reasons)
 
 
 def stream_metadata(report: SyncReport, stream: StreamName) -> dict[str, Any]:

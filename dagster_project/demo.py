@@ -67,9 +67,13 @@ def _execute(definitions: dg.Definitions, job: str, config: dict[str, Any], inst
 
 
 def _sentence(event: Any) -> str:
+    """The step's own sentence; of an unexpected error the innermost cause, because the outer ones are Dagster's."""
     data = event.step_failure_data
     said = data.user_failure_data.description if data.user_failure_data else None
-    return f"{event.step_key}: {said or (data.error.message.strip() if data.error else 'failed')}"
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return f"{event.step_key}: {said or (error.message.strip() if error else 'failed')}"
 
 
 @contextmanager

@@ -123,7 +123,8 @@ def _conversion(rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return table(_without_repeats(cells, 2), header, right=(8, 9))
+    cells, header, lost = _without_pipelines(cells, header)
+    return table(_without_repeats(cells, 2 - lost), header, right=(8 - lost, 9 - lost))
 
 
 def _systems(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -187,7 +188,17 @@ def _bottlenecks(rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return table(_without_repeats(cells, 2), header, right=(7, 10))
+    cells, header, lost = _without_pipelines(cells, header)
+    return table(_without_repeats(cells, 2 - lost), header, right=(7 - lost, 10 - lost))
+
+
+def _without_pipelines(
+    cells: list[list[Any]], header: list[str], column: int = 1
+) -> tuple[list[list[Any]], list[str], int]:
+    """The table without its pipeline column where every source has just one pipeline; with the number of columns that it lost."""
+    if len({(row[0], row[column]) for row in cells}) > len({row[0] for row in cells}):
+        return cells, header, 0
+    return [row[:column] + row[column + 1 :] for row in cells], header[:column] + header[column + 1 :], 1
 
 
 def _rate(value: float | None, is_small: bool) -> str:

@@ -3,7 +3,7 @@
 Tetra sells espresso machines. Three teams keep their deals in three kinds of sheet:
   us_pipeline/us_pipeline_<date>.csv   US team, USD: the state of each deal, one copy every two weeks (no history but the copies)
   penjualan_indonesia.xlsx             Indonesian team, IDR: a row per deal, a column of dates per stage
-  partner_log.csv                      partners, USD and IDR: one row per change of stage
+  partner_deals.csv, partner_log.csv   partners, USD and IDR: a list of deals, and a log with a row per change of stage
 
 Put there on purpose: skipped stages, moves back, deals lost and reopened, a win taken back, deals created in the middle of the pipeline,
 deals that two teams hold, a total row, unknown amounts, a row that disappears, and a stage name that no dictionary knows.
@@ -248,42 +248,24 @@ def write_indonesia(deals: list[Deal]) -> None:
 
 
 def write_partners(deals: list[Deal]) -> None:
-    """A change log, newest first, two currencies."""
+    """A list of deals in two currencies, and a log of their changes, newest first."""
+    with (SHEETS / "partner_deals.csv").open("w", newline="", encoding="utf-8") as stream:
+        out = csv.writer(stream, lineterminator="\n")
+        out.writerow(["deal_id", "deal_name", "account", "amount", "currency", "created", "owner"])
+        for deal in deals:
+            created = deal.moves[0][0].date().isoformat()
+            money = "" if deal.amount is None else deal.amount
+            out.writerow([deal.deal_id, deal.name, deal.company, money, deal.currency, created, deal.owner])
     rows = []
     for deal in deals:
         previous = ""
         for moved_at, stage in deal.moves:
-            money = "" if deal.amount is None else str(deal.amount)
-            rows.append(
-                [
-                    f"{moved_at:%Y-%m-%d %H:%M}",
-                    deal.deal_id,
-                    deal.name,
-                    deal.company,
-                    previous,
-                    stage,
-                    deal.owner,
-                    money,
-                    deal.currency,
-                ]
-            )
+            rows.append([f"{moved_at:%Y-%m-%d %H:%M}", deal.deal_id, previous, stage, deal.owner])
             previous = stage
     rows.sort(key=lambda row: (row[0], row[1]), reverse=True)
     with (SHEETS / "partner_log.csv").open("w", newline="", encoding="utf-8") as stream:
         out = csv.writer(stream, lineterminator="\n")
-        out.writerow(
-            [
-                "changed_at",
-                "deal_id",
-                "deal_name",
-                "account",
-                "from_stage",
-                "to_stage",
-                "changed_by",
-                "amount",
-                "currency",
-            ]
-        )
+        out.writerow(["changed_at", "deal_id", "from_stage", "to_stage", "changed_by"])
         out.writerows(rows)
 
 

@@ -141,6 +141,21 @@ def test_a_passing_failure_is_tried_again_after_the_vendors_waiting_time():
     assert len(tries) == 2
 
 
+def test_a_report_that_ended_in_a_passing_failure_is_tried_again_and_then_shown(monkeypatch):
+    monkeypatch.setattr("assets.sync.DEFAULT_WAIT_S", 0)
+    tries = []
+
+    def run(request):
+        tries.append(1)
+        return report("failed", reasons=["TransientError: acme: no answer"])
+
+    result = materialize(run)
+    assert not result.success
+    assert len(tries) == 3
+    assert not check_of(result).passed
+    assert metadata_of(result, "deals")["status"] == "failed"
+
+
 def test_a_long_wait_is_left_to_the_next_sync():
     def run(request):
         raise TransientError("acme: 503.", retry_after_s=7200)

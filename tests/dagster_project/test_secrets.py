@@ -67,6 +67,7 @@ def test_the_command_line_never_shows_it(leaky, fail, caplog, capfd):
 def test_dagster_never_stores_it(leaky, fail, tmp_path, monkeypatch, capfd):
     shell = leaky(fail)
     monkeypatch.setenv("PLANTED", SECRET)
+    monkeypatch.setattr("assets.sync.DEFAULT_WAIT_S", 0)
     for name in ("MUARA_HOME", "MUARA_LANDING", "MUARA_PROJECT", "MUARA_AS_OF"):
         monkeypatch.delenv(name, raising=False)
     home = tmp_path / "dagster"
