@@ -112,14 +112,14 @@ def by(pairs: list[tuple[Row, StageAnswer]], key: Callable[[Row], str]) -> list[
 
 
 def speed(rows: list[Row], count: int = 10_000) -> float:
-    """Labels per second over `count` labels made different from each other, so that no answer comes from a cache."""
+    """Labels per second of processor time over `count` labels made different from each other, so that no answer comes from a cache."""
     labels = [
         msgspec.structs.replace(rows[n % len(rows)].label, label=f"{rows[n % len(rows)].label.label} q{n}x")
         for n in range(count)
     ]
-    began = time.perf_counter()
+    began = time.process_time()
     classify(labels)
-    return count / (time.perf_counter() - began)
+    return count / (time.process_time() - began)
 
 
 def main() -> None:
@@ -153,7 +153,7 @@ def main() -> None:
                 print(
                     f"{row.lang} | {row.label.label} | {row.canonical} | {answer.canonical_stage} | {answer.explanation} {answer.candidates}"
                 )
-    print(f"\nspeed: {speed(rows):,.0f} labels/s (10,000 labels)")
+    print(f"\nspeed: {speed(rows):,.0f} labels per second of processor time (10,000 different labels)")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Misspelt words of a label set right: one letter wrong, missing, extra or swapped, in words of five letters or more."""
+"""Misspelt words of a label set right: one letter wrong, missing, extra or swapped, in words of six letters or more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 from warehouse.stages.dictionary import NEUTRAL, SKIP, Dictionary
 from warehouse.stages.text import is_unsegmented
 
-_SHORTEST = 5
+_SHORTEST = 6
 _LONGEST = 24
 
 

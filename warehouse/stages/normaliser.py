@@ -174,7 +174,7 @@ def _opinion(label: str, pipeline: Pipeline, evidence: Evidence, threshold: floa
     plain = _read(tokens, pipeline, evidence)
     if plain.score >= threshold or plain.flagged:
         return plain
-    wrong = [token for token in tokens.unknown if len(token) > 4]
+    wrong = [token for token in tokens.unknown if len(token) > 5]
     spelt = {token: word for token in wrong if (word := _speller().correct(token, _spelling(pipeline))) is not None}
     if not spelt:
         return plain

@@ -18,6 +18,7 @@ _PIPELINE_BONUS = 0.06  # for the language that a pipeline's other labels are in
 _NEAR = 0.02  # languages that explain a label about as well
 _YIELD = 0.12  # a stage this much weaker than the strongest gives way to it
 _STRONG = 0.75
+_RIVAL = 0.1  # how close a second meaning must come to make the label ambiguous
 _HEAVY = ("lost", "on_hold", "post_sale", "won")
 _LANGUAGE_ORDER = ("en", "es", "pt", "de", "fr", "it", "id", "nl", "zh", "ja")
 
@@ -114,17 +115,21 @@ class Reader:
 
     def _read_as(self, tokens: Tokens, language: str) -> Reading:
         used: list[Match] = []
+        telling = 0
         known = 0.0
         for part, found in zip(tokens.parts, tokens.matches, strict=True):
             matches = [*found.get(language, ()), *_borrowed(found, language)]
             matches.sort(key=lambda match: match.start)
             known += _explained(part, matches)
-            used += [match for match in matches if match.meaningful]
+            meaningful = [match for match in matches if match.meaningful]
+            telling += bool(meaningful)
+            used += meaningful
         share = min(1.0, known / (tokens.size or 1))
         factor = 1 - _UNKNOWN_COST * (1 - share)
         concepts = _concepts(used)
         rules = self._surviving(concepts)
-        stages, rivals = _ordered([(rule, min(concepts[concept] for concept in rule.concepts)) for rule in rules])
+        weighed = [(rule, min(concepts[concept] for concept in rule.concepts)) for rule in rules]
+        stages, rivals = _ordered(weighed, several=telling > 1)
         negated = NEGATOR in concepts and not any(NEGATOR in rule.concepts for rule in rules)
         return Reading(
             language,
@@ -156,11 +161,12 @@ def _concepts(matches: Iterable[Match]) -> dict[str, float]:
     return weights
 
 
-def _ordered(rules: Iterable[tuple[Rule, float]]) -> tuple[list[tuple[str, float]], list[str]]:
+def _ordered(rules: Iterable[tuple[Rule, float]], *, several: bool) -> tuple[list[tuple[str, float]], list[str]]:
     """Stages best first, and the rivals of the first.
 
     Every rule claims its first stage. Claims about as strong as the strongest are ordered by what is safer: lost, parked,
-    sold, then the later rung. Whatever else the rules allow follows by weight.
+    sold, then the later rung. Whatever else the rules allow follows by weight. Rivals are other strong claims of a label of
+    `several` parts ("Proposal/Negotiation"), and second meanings that come close to the first.
     """
     claims: dict[str, float] = {}
     others: dict[str, float] = {}
@@ -169,13 +175,15 @@ def _ordered(rules: Iterable[tuple[Rule, float]]) -> tuple[list[tuple[str, float
             target = others if place else claims
             target[stage] = max(target.get(stage, 0.0), weight * strength)
     best = max(claims.values(), default=0.0)
-    strong = [stage for stage, score in claims.items() if score >= _STRONG and score >= best - _YIELD]
+    strong = [stage for stage, score in claims.items() if score >= _STRONG and score > best - _YIELD]
     strong.sort(key=lambda stage: (_HEAVY.index(stage) if stage in _HEAVY else len(_HEAVY), -LIST_ORDER[stage]))
     scores = {stage: max(claims.get(stage, 0.0), others.get(stage, 0.0)) for stage in claims | others}
     rest = sorted(
         (stage for stage in scores if stage not in strong), key=lambda stage: (-scores[stage], -LIST_ORDER[stage])
     )
-    return [(stage, scores[stage]) for stage in (*strong, *rest)], strong[1:]
+    best = scores[(strong or rest)[0]] if scores else 0.0
+    rivals = [stage for stage in rest if scores[stage] >= max(_STRONG, best - _RIVAL)] if strong else []
+    return [(stage, scores[stage]) for stage in (*strong, *rest)], [*(strong[1:] if several else []), *rivals]
 
 
 def _covered(matches: Iterable[Match]) -> int:
