@@ -237,12 +237,12 @@ class Api:
         except msgspec.MsgspecError:
             raise VendorError("composite: the answer is not what its documentation says.") from None
         found: dict[str, Any] = {name: RefusedError(f"composite.{name}", 0, "NO_ANSWER", "") for name in bundle}
-        for part in answer.compositeResponse:
-            body = decoded(part.body)
-            if not 200 <= part.httpStatusCode < 300:
+        for told in answer.compositeResponse:
+            body = decoded(told.body)
+            if not 200 <= told.httpStatusCode < 300:
                 code, said = error_in(body)
-                body = RefusedError(f"composite.{part.referenceId}", part.httpStatusCode, code, said)
-            found[part.referenceId] = body
+                body = RefusedError(f"composite.{told.referenceId}", told.httpStatusCode, code, said)
+            found[told.referenceId] = body
         return found
 
     def _alone(self, entry: tuple[str, Ask]) -> tuple[str, Any]:

@@ -1,9 +1,9 @@
 """Bulk API 2.0 queries: start jobs, look at all of them together, fetch their results in pieces, go on where a killed sync stopped.
 
-    job = start(api, "SELECT Id FROM Opportunity", everything=True)
-    for end in ends(api, [job]):                       # as they finish
-        for chunk in chunks(api, end.job, rows=end.rows, width=8):
-            rows_of_csv(chunk.data, types, count=chunk.count)      # `chunk.after` is where the next one starts
+    jobs.add("deals", start(api, "SELECT Id FROM Opportunity", everything=True, what="deals"))
+    end = jobs.end_of("deals")
+    for chunk in chunks(api, end.job, rows=end.rows, width=8):
+        rows_of_csv(chunk.data, types, count=chunk.count)          # `chunk.after` is where the next one starts
 
 Results stay seven days, so id and locator in a cursor are enough to go on. Results are asked for with the API version that made the job.
 Source: vendor's Bulk API 2.0 guide, read 2026-11.
@@ -107,22 +107,41 @@ def means_rest(error: RefusedError) -> bool:
     return error.code in _NO_BULK or "bulk" in error.said.lower() or error.status in (404, 405)
 
 
-def ends(api: Api, jobs: Sequence[Job], *, what: str = "bulk") -> Iterator[JobEnd]:
-    """The jobs as they end, all looked at together with growing pauses. One that does not end in time comes as state `InProgress`."""
-    open_jobs = list(jobs)
-    waited, looks = 0.0, 0
-    while open_jobs:
-        still = []
-        for end in api.calls.map(lambda job: _look(api, job, what), open_jobs, workers=WORKERS):
-            if end.state in _DONE or waited >= MOST_WAIT_S:
-                yield end
-            else:
-                still.append(end.job)
-        open_jobs = still
-        if open_jobs:
-            pause = _WAITS[min(looks, len(_WAITS) - 1)]
-            api.calls.wait(pause)
-            waited, looks = waited + pause, looks + 1
+class Jobs:
+    """The open jobs of one sync, by name, looked at all together with growing pauses."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._open: dict[str, Job] = {}
+        self._ended: dict[str, JobEnd] = {}
+        self._waited_s = 0.0
+        self._looks = 0
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._open or name in self._ended
+
+    def add(self, name: str, job: Job) -> None:
+        """Watch a job; the next look comes soon again."""
+        self._open[name], self._looks = job, 0
+
+    def end_of(self, name: str) -> JobEnd:
+        """How the job of that name ended; waits for it. One that does not end in time comes in the state it is in."""
+        while name not in self._ended:
+            if self._looks or self._waited_s:
+                pause = _WAITS[min(self._looks, len(_WAITS)) - 1]
+                self._api.calls.wait(pause)
+                self._waited_s += pause
+            self._looks += 1
+            looked = self._api.calls.map(
+                lambda entry: (entry[0], _look(self._api, entry[1], entry[0])),
+                list(self._open.items()),
+                workers=WORKERS,
+            )
+            for other, end in looked:
+                if end.state in _DONE or self._waited_s >= MOST_WAIT_S:
+                    self._ended[other] = end
+                    del self._open[other]
+        return self._ended.pop(name)
 
 
 def _look(api: Api, job: Job, what: str) -> JobEnd:
@@ -144,13 +163,15 @@ def chunks(
     Many narrow rows are fetched two chunks at once, wide ones in chunks of a bounded size one after another.
     """
     fits = max(1_000, _CHUNK_BYTES // (width * _VALUE_BYTES))
-    if most is None and job.locator is None and rows > _MOST_ROWS and fits >= _MOST_ROWS:
-        urls = _result_urls(api, job, what)
-        if urls:
-            yield from _in_parallel(api, urls, what)
-            return
-    size = min(_MOST_ROWS, fits, most or _MOST_ROWS)
     locator = job.locator
+    if most is None and locator is None and rows > _MOST_ROWS and fits >= _MOST_ROWS:
+        chunk = None
+        for chunk in _in_parallel(api, _result_urls(api, job, what), what):
+            yield chunk
+        if chunk is not None and chunk.after is None:
+            return
+        locator = chunk.after if chunk is not None else None
+    size = min(_MOST_ROWS, fits, most or _MOST_ROWS)
     while True:
         asked = {"maxRecords": str(size)} | ({} if locator is None else {"locator": locator})
         chunk = _fetch(api, f"{job.path('/results')}?{urlencode(asked)}", what)
@@ -188,11 +209,10 @@ def _result_urls(api: Api, job: Job, what: str) -> list[str]:
 
 def _in_parallel(api: Api, urls: Sequence[str], what: str) -> Iterator[Chunk]:
     """The chunks in order. The addresses say where each starts, so `after` is where the next one does."""
-    starts = [(parse_qs(urlsplit(url).query).get("locator") or [None])[0] for url in urls]
+    starts = [parse_qs(urlsplit(url).query).get("locator", [""])[0] for url in urls]
     got = api.calls.map(lambda url: _fetch(api, url, what), urls, workers=_DOWNLOADS, look_ahead=_DOWNLOADS)
     for number, chunk in enumerate(got, start=1):
-        is_last = number == len(urls)
-        yield Chunk(chunk.data, chunk.count, None if is_last else chunk.after or starts[number])
+        yield chunk if number == len(urls) else Chunk(chunk.data, chunk.count, starts[number] or chunk.after)
 
 
 def _below(url: str) -> str:

@@ -5,6 +5,7 @@ Source: vendor's SOQL reference, read 2026-11: datetimes are not quoted, AND and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -59,3 +60,12 @@ def portions(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     """The ids in pieces of at most `size`."""
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
+
+
+_MISSING_COLUMN = re.compile(r"No such column '([\w.]+)'")
+
+
+def missing_column(said: str) -> str | None:
+    """The column that a refusal (INVALID_FIELD) names."""
+    found = _MISSING_COLUMN.search(said)
+    return found[1] if found else None
