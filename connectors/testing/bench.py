@@ -106,7 +106,6 @@ class Bench:
         *,
         full: bool = False,
         stop_after: int | None = None,
-        keep: Any = None,
         budget_file: Path | None = None,
         bugs: bool = False,
         **config: Any,
@@ -114,7 +113,7 @@ class Bench:
         """One sync into the landing; `config` changes settings. An error that is none of the SDK's is a broken promise unless `bugs`."""
         sync = self.prepared(full=full, budget_file=budget_file, **config)
         connector = self.connector(sync.settings, source_key=sync.source_key)
-        outcome = run(connector, sync, stop_after=stop_after, keep=keep)
+        outcome = run(connector, sync, stop_after=stop_after)
         if outcome.bug is not None and not bugs:
             kind = type(outcome.bug).__name__
             raise ContractError(

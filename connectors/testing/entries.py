@@ -50,6 +50,12 @@ class Entry:
         self.said: list[Say] = []
         self.moved_at = 0
 
+    def copy(self) -> Entry:
+        """The same, to be changed alone."""
+        other = Entry()
+        other.versions, other.said, other.moved_at = list(self.versions), list(self.said), self.moved_at
+        return other
+
     @property
     def current(self) -> Version:
         """The content in force."""

@@ -83,6 +83,18 @@ class Landing:
         """The process died: what was not committed is gone."""
         self._pending = []
 
+    def copy(self) -> Landing:
+        """A landing of its own with the same content, between two syncs."""
+        other = Landing()
+        for stream, entries in self.entries.items():
+            other.entries[stream] = {key: entry.copy() for key, entry in entries.items()}
+        other.readings = {key: list(readings) for key, readings in self.readings.items()}
+        other.rejects, other.cursors = dict(self.rejects), dict(self.cursors)
+        other.swept_at, other.open_sweeps = dict(self.swept_at), dict(self.open_sweeps)
+        other._seen = {stream: set(keys) for stream, keys in self._seen.items()}
+        other.sequence = self.sequence
+        return other
+
     # --- one record ----------------------------------------------------------------------------------------------------------
 
     def _land(self, record: Any, now: datetime) -> None:

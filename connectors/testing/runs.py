@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +33,9 @@ Status = Literal["complete", "partial", "suspicious", "failed", "killed"]
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What one sync came to. `rows`: rows that landing wrote; `records`: everything yielded, in order; `bug`: an error that is none of the SDK's."""
+    """What one sync came to. `rows`: rows that landing wrote; `records`: everything yielded, in order; `slept`: seconds of each wait;
+    `bug`: an error that is none of the SDK's.
+    """
 
     status: Status = "complete"
     reasons: list[str] = []
@@ -55,6 +56,7 @@ class ContractSync(StandaloneSync):
     """`StandaloneSync` whose sweeps are recorded by the reference landing: one that is not believed stays due."""
 
     landing: Landing
+    clock: FakeClock
 
     def sweep_is_due(self, stream: str, every_days: float) -> bool:
         """True when no believed sweep of `stream` began within `every_days`, one is open, or under `full`."""
@@ -101,26 +103,17 @@ def new_sync(
     return sync
 
 
-def run(
-    connector: Connector,
-    sync: ContractSync,
-    *,
-    stop_after: int | None = None,
-    keep: Callable[[Record], bool] | None = None,
-) -> Outcome:
-    """Read everything, land it, say how it ended. `stop_after`: the process dies after so many records.
-
-    `keep` chooses which records stay in the outcome (default: all).
-    """
+def run(connector: Connector, sync: ContractSync, *, stop_after: int | None = None) -> Outcome:
+    """Read everything, land it, say how it ended. `stop_after`: the process dies after so many records."""
     landing, outcome = sync.landing, Outcome(reasons=[], records=[], warnings=[])
+    slept_before = len(sync.clock.slept)
     landing.begin(sync.clock.now(), connector.mapper_version)
     stream = iter(connector.read(sync))
     count, whole = 0, False
     try:
         for record in stream:
             count += 1
-            if keep is None or keep(record):
-                outcome.records.append(record)
+            outcome.records.append(record)
             _take(record, sync, outcome)
             if count == stop_after:
                 landing.crash()
@@ -141,6 +134,7 @@ def run(
         outcome.status, outcome.bug = "failed", error
     finally:
         _close(stream)
+    outcome.slept = sync.clock.slept[slept_before:]
     return _ended(connector, sync, outcome, whole=whole)
 
 
@@ -168,7 +162,6 @@ def _ended(connector: Connector, sync: ContractSync, outcome: Outcome, *, whole:
         outcome.reasons.append(f"{type(outcome.error).__name__}: {outcome.error}")
     outcome.rows = landing.rows
     outcome.calls = sync.calls.report()
-    outcome.slept = list(getattr(sync.clock, "slept", []))
     return outcome
 
 

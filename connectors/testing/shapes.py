@@ -17,14 +17,20 @@ from connectors.sdk import Record
 #: Decimal digits before the point that landing stores; for rates fewer.
 _MOST = {"amount": 14, "home_amount": 14, "rate": 12}
 
+#: Classes of which every value will do.
+_WHOLE = (type(None), str, bool, int, date)
+
 Rule = Callable[[Any], str | None]
 
 
 def wrong_values(record: Record) -> list[tuple[str, str]]:
     """(field, what is wrong with its value) for every field whose value is not of the declared type. The value itself is not shown."""
     found = []
-    for name, rule in _rules(type(record)).items():
-        problem = rule(getattr(record, name))
+    for name, classes, rule in _rules(type(record)):
+        value = getattr(record, name)
+        if value.__class__ in classes:
+            continue
+        problem = rule(value)
         if problem is not None:
             found.append((name, problem))
     return found
@@ -38,13 +44,15 @@ def fields_of(kind: type[Record], wanted: type) -> tuple[str, ...]:
 
 
 @cache
-def _rules(kind: type[Record]) -> dict[str, Rule]:
+def _rules(kind: type[Record]) -> list[tuple[str, tuple[type, ...], Rule]]:
+    """(field, classes whose every value is right, rule for the others), for each field that has a rule."""
     hints = typing.get_type_hints(kind)
-    rules: dict[str, Rule] = {}
+    rules = []
     for name in kind.__struct_fields__:
-        rule = _rule(name, _options(hints[name]))
+        options = _options(hints[name])
+        rule = _rule(name, options)
         if rule is not None:
-            rules[name] = rule
+            rules.append((name, tuple(option for option in options if option in _WHOLE), rule))
     return rules
 
 

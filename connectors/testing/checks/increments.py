@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from decimal import Decimal
 
 import msgspec
@@ -168,12 +167,12 @@ def a_restart_in_an_increment_loses_and_repeats_nothing(bench: Bench) -> None:
     bench.good_sync()
     bench.advance(hours=2)
     _a_day_of_changes(bench)
-    first = copy.deepcopy(bench.landing)
+    first = bench.landing.copy()
     whole = bench.good_sync()
     uncut = bench.landing
     for place in _cuts(whole.records):
         bench.fresh()
-        bench.landing = copy.deepcopy(first)
+        bench.landing = first.copy()
         bench.sync(stop_after=place)
         bench.good_sync()
         same_landing(uncut, bench.landing, f"cut after record {place} of {len(whole.records)} of an increment")
@@ -183,8 +182,8 @@ def _cuts(records: list[object]) -> list[int]:
     """Where to cut: around the checkpoints, and in the midst of the rows."""
     count = len(records)
     marks = [number for number, record in enumerate(records, start=1) if isinstance(record, Checkpoint)]
-    around = [place for mark in (*marks[:2], *marks[-1:]) for place in (mark - 1, mark, mark + 2)]
-    return sorted({place for place in (1, count // 2, *around, count - 1) if 0 < place < count})
+    around = [place for mark in (*marks[:1], *marks[-1:]) for place in (mark, mark + 2)]
+    return sorted({place for place in (*around, count - 1) if 0 < place < count})
 
 
 @check()

@@ -12,6 +12,7 @@ from tests.contract.acme.crm import CLIENT, AcmeCrm, MemoryServer
 class AcmeHarness(WorldHarness):
     connector = Acme
     sweep_days = 8
+    memory_sizes = (20, 80)
 
     def build(self):
         world = World(seed=self.seed, deals=self.size, months=6, owners=7, companies=7)
