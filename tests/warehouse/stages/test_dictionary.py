@@ -11,44 +11,9 @@ from warehouse.stages.text import is_unsegmented
 LADDER = ("prospecting", "qualification", "discovery", "nurture", "proposal", "negotiation")
 STAGES = {stage.canonical_stage for stage in CANONICAL_STAGES} - {"unmapped"}
 FULL = (
-    "id",
-    "es",
-    "pt",
-    "de",
-    "fr",
-    "it",
-    "nl",
-    "pl",
-    "cs",
-    "hu",
-    "ro",
-    "ru",
-    "uk",
-    "tr",
-    "ar",
-    "he",
-    "zh",
-    "zh-hant",
-    "ja",
-    "ko",
-    "vi",
-    "th",
-    "hi",
-    "en",
-    "sv",
-    "da",
-    "no",
-    "fi",
-    "el",
-    "bg",
-    "hr",
-    "sr",
-    "sk",
-    "sl",
-    "fa",
-    "ca",
-    "ms",
-]
+    "id", "es", "pt", "de", "fr", "it", "nl", "pl", "cs", "hu", "ro", "ru", "uk", "tr", "ar", "he", "zh", "zh-hant", "ja",
+    "ko", "vi", "th", "hi", "en", "sv", "da", "no", "fi", "el", "bg", "hr", "sr", "sk", "sl", "fa", "ca", "ms",
+)  # fmt: skip
 CONCEPTS = '{"concepts": {"quote": {"proposal": 0.9}}, "rules": {}}'
 
 

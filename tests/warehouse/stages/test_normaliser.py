@@ -176,7 +176,7 @@ def test_a_lost_flag_with_a_probability_is_not_believed_blindly() -> None:
     ("label", "wanted"),
     [
         ("Not qualified", "lost"),
-        ("Unqualified", "prospecting"),
+        ("Unqualified", "lost"),
         ("Disqualified", "lost"),
         ("Not interested", "lost"),
         ("Nicht qualifiziert", "lost"),
