@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from assets.keys import streams_of, sync_key, sync_pool, sync_spec
+from assets.progress import progress_to
 from assets.translation import Translation
 from connectors.sdk.connector import Connector, StreamName
 from connectors.sdk.errors import MuaraError, QuotaError, TransientError
@@ -88,11 +89,8 @@ def source_assets(
 def _read(
     context: dg.AssetExecutionContext, config: SyncConfig, run: Callable[[SyncRequest], SyncReport]
 ) -> SyncReport:
-    def told(done: int, total: int | None, what: str) -> None:
-        context.log.debug(f"{done:,}{f' of {total:,}' if total else ''} {what}")
-
     try:
-        report = run(SyncRequest(config.full, config.accept_deletes, told))
+        report = run(SyncRequest(config.full, config.accept_deletes, progress_to(context.log.info)))
     except TransientError as error:
         wait = error.retry_after_s if error.retry_after_s is not None else DEFAULT_WAIT_S
         if wait > LONGEST_WAIT_S:

@@ -21,6 +21,7 @@ from assets.keys import (
     model_key,
     model_spec,
 )
+from assets.progress import progress_to
 from connectors.sdk.errors import ConfigError, MuaraError
 from warehouse.build import BuildResult
 from warehouse.published import Column
@@ -169,11 +170,9 @@ def column_schema(columns: Sequence[Column], grain: Sequence[str]) -> dg.TableSc
 
 
 def _built(context: dg.AssetExecutionContext, config: BuildConfig, builder: Builder) -> BuildResult:
-    def told(what: str, done: int, total: int) -> None:
-        context.log.debug(f"{done}/{total} {what}")
-
+    told = progress_to(context.log.info)
     try:
-        result = builder.build(config.as_of, told)
+        result = builder.build(config.as_of, lambda what, done, total: told(done, total, what))
     except ConfigError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
     except MuaraError as error:
