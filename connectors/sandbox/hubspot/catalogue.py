@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from connectors.sandbox.hubspot.render import FIRST_COMPANY, FIRST_OWNER, FIRST_USER, iso
+from connectors.sandbox.hubspot.render import FIRST_COMPANY, FIRST_OWNER, FIRST_USER, Row, iso
 from connectors.sandbox.world import LOST, OPEN, WON
 
 if TYPE_CHECKING:
@@ -204,6 +204,21 @@ def owners(portal: Portal, *, archived: bool) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def company_row(portal: Portal, key: int) -> Row:
+    """A company as search sees it."""
+    shown = company(portal, key, ["name", "domain", "country", "industry"])
+    found = portal.world.companies[key]
+    return Row(
+        id=FIRST_COMPANY + key,
+        world_id=key,
+        properties=shown["properties"],
+        history={},
+        created_ms=found.created_ms,
+        modified_ms=found.stamp_ms,
+        company_id=None,
+    )
 
 
 def company(portal: Portal, key: int, wanted: list[str]) -> dict[str, Any]:

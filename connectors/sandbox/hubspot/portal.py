@@ -272,7 +272,7 @@ class Portal:
         most = _HISTORY_LIMIT if history else _LIMIT
         if limit is None or not 1 <= limit <= most:
             return errors.validation(f"limit must be between 1 and {most}", request.number)
-        order = self.archived_order if request.first("archived") == "true" else self.order
+        order = self.archived_order if _flag(request, "archived") else self.order
         start = self._cursor_of(request.first("after"))
         if start is None:
             return errors.validation("Invalid after parameter", request.number)
@@ -300,7 +300,7 @@ class Portal:
     def _get(self, request: Request) -> Response:
         portal_id = int(request.path.rsplit("/", 1)[1])
         found = self._find(portal_id)
-        if found is None or found.archived != (request.first("archived") == "true"):
+        if found is None or found.archived != (_flag(request, "archived")):
             return errors.not_found(request.number)
         history = _names(request, "propertiesWithHistory")
         return _json(
@@ -325,7 +325,7 @@ class Portal:
             return errors.validation(
                 f"The maximum number of inputs supported in a batch request is {_LIMIT}.", request.number
             )
-        archived = request.first("archived") == "true"
+        archived = _flag(request, "archived")
         results, missing = [], []
         for text_id in dict.fromkeys(inputs):
             found = self._find(int(text_id)) if text_id.isdigit() else None
@@ -395,9 +395,7 @@ class Portal:
             return errors.validation(f"limit must be between 1 and {_LIMIT}", request.number)
         wanted = _names(request, "properties")
         ids = sorted(
-            c.id
-            for c in self.world.companies.values()
-            if (c.presence == "present") != (request.first("archived") == "true")
+            c.id for c in self.world.companies.values() if (c.presence == "present") != (_flag(request, "archived"))
         )
         ids = [key for key in ids if self.world.companies[key].merged_into is None and FIRST_COMPANY + key >= start]
         size = min(limit, self.page_cap or limit)
@@ -431,6 +429,21 @@ class Portal:
                 "errors": [{"status": "error", "category": "OBJECT_NOT_FOUND", "context": {"ids": missing}}],
             }
         return Response(207 if missing else 200, json.dumps(body).encode())
+
+    def _companies_search(self, request: Request) -> Response:
+        rows = [
+            catalogue.company_row(self, key)
+            for key, c in self.world.companies.items()
+            if c.presence == "present" and c.merged_into is None
+        ]
+        known = {item["name"] for item in catalogue.company_properties()} | {
+            "createdate",
+            "hs_lastmodifieddate",
+            "hs_object_id",
+        }
+        return search(
+            rows, known, request.body, request.number, lambda row, wanted: catalogue.company(self, row.world_id, wanted)
+        )
 
     def _associations(self, request: Request) -> Response:
         inputs = [str(item.get("id")) for item in _body(request).get("inputs", [])]
@@ -466,7 +479,7 @@ class Portal:
         return _json({"results": catalogue.audit(self, request.path)})
 
     def _properties(self, request: Request) -> Response:
-        if request.first("archived") == "true":
+        if _flag(request, "archived"):
             return _json({"results": []})
         kind = request.path.rsplit("/", 1)[1]
         return _json(
@@ -482,9 +495,7 @@ class Portal:
         if limit is None or not 1 <= limit <= 500:
             return errors.validation("limit must be between 1 and 500", request.number)
         start = self._cursor_of(request.first("after")) or 0
-        owners = [
-            o for o in catalogue.owners(self, archived=request.first("archived") == "true") if int(o["id"]) >= start
-        ]
+        owners = [o for o in catalogue.owners(self, archived=_flag(request, "archived")) if int(o["id"]) >= start]
         size = min(limit, self.page_cap or limit)
         body: dict[str, Any] = {"results": owners[:size]}
         if size < len(owners):
@@ -540,6 +551,11 @@ def _number(text: str | None, default: int) -> int | None:
     return int(text) if text.lstrip("-").isdigit() else None
 
 
+def _flag(request: Request, parameter: str) -> bool:
+    """A flag, however its letters are written."""
+    return (request.first(parameter) or "").lower() == "true"
+
+
 def _names(request: Request, parameter: str) -> list[str]:
     """A parameter that may be repeated or joined with commas."""
     return [part for value in request.query.get(parameter, []) for part in value.split(",") if part]
@@ -571,6 +587,7 @@ def _routes() -> list[tuple[str, re.Pattern[str], str, _Answer]]:
             "companies.batch_read",
             Portal._companies_batch,
         ),
+        ("POST", _both("objects", "/(?:companies|company|0-2)/search"), "companies.search", Portal._companies_search),
         ("GET", _both("pipelines", "/{deals}"), "pipelines", Portal._pipelines),
         ("GET", _both("pipelines", r"/{deals}/[^/]+(?:/stages/[^/]+)?/audit"), "pipelines.audit", Portal._audit),
         ("GET", _both("properties", "/(?:deals|deal|0-3|companies|company|0-2)"), "properties", Portal._properties),
