@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from connectors.sdk.errors import ConfigError
 from connectors.spreadsheet import words
 from connectors.spreadsheet.draft import Draft
-from connectors.spreadsheet.grid import letter, text_of
+from connectors.spreadsheet.grid import Cell, letter, text_of
 from connectors.spreadsheet.keys import KeyChoice
 from connectors.spreadsheet.planning import SheetPlan
 
@@ -58,9 +58,9 @@ def drafts(plan: SheetPlan, table: int) -> Iterator[Draft]:
             )
 
 
-def _cards(plan: SheetPlan, cells: list[object]) -> Iterator[tuple[int, str]]:
+def _cards(plan: SheetPlan, cells: Sequence[Cell]) -> Iterator[tuple[int, str]]:
     for head in plan.head.headers:
-        text = text_of(cells[head.index])  # type: ignore[arg-type]
+        text = text_of(cells[head.index])
         if head.given and text and words.fold(text) not in words.nothing("text"):
             yield head.index, text
 

@@ -62,6 +62,8 @@ def parse(cell: object) -> Parsed:
     """What a cell says as a date, whatever its type."""
     if cell is None:
         return EMPTY
+    if isinstance(cell, str):
+        return _text(cell)
     if isinstance(cell, datetime):
         return Parsed("instant" if cell.time() != time(0) else "day", cell.date(), cell.time(), native=True)
     if isinstance(cell, date):
@@ -70,7 +72,7 @@ def parse(cell: object) -> Parsed:
         return UNREADABLE
     if isinstance(cell, int | float):
         return _number(Decimal(repr(cell)))
-    return _text(cell) if isinstance(cell, str) else UNREADABLE
+    return UNREADABLE
 
 
 def _number(value: Decimal) -> Parsed:
@@ -278,6 +280,7 @@ def _from_serial(serial: Decimal, *, date1904: bool) -> tuple[date, time | None,
     return at.date(), at.time() if at.time() != time(0) else None, None
 
 
+@lru_cache(maxsize=1 << 14)
 def instant(day: date, clock: time | None, offset_minutes: int | None, zone: ZoneInfo) -> datetime:
     """A day (at its first moment) or a local time in `zone`, as UTC."""
     local = datetime.combine(day, clock or time(0))

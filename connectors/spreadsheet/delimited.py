@@ -126,7 +126,9 @@ class TextGrid:
         self.encoding = find_encoding(path, file, encoding, language)
         self.delimiter, self._has_sep_line = find_delimiter(path, self.encoding)
         self.merged: Sequence[tuple[int, int, int, int]] = ()
-        self.notes = (f"text in {self.encoding.removesuffix('-sig')}, columns cut at {_mark_name(self.delimiter)}",)
+        self.notes: tuple[str, ...] = (
+            f"text in {self.encoding.removesuffix('-sig')}, columns cut at {_mark_name(self.delimiter)}",
+        )
 
     def rows(self) -> Iterator[tuple[int, list[Cell]]]:
         """Rows numbered as a spreadsheet program shows them; blank rows are left out."""

@@ -43,8 +43,7 @@ class Draft(msgspec.Struct, kw_only=True, omit_defaults=True):
     expected_close_date: date | None = None
     created_at: datetime | None = None
     closed_at: datetime | None = None
-    #: The day of `closed_at`, or of the expected close where that is the only close date: local to the sheet.
-    close_day: date | None = None
+    #: `closed_at`, or the expected close where that is the only close date there is.
     close_at: datetime | None = None
     close_has_time: bool = False
     stage_entered_at: datetime | None = None

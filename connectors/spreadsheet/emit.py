@@ -36,6 +36,9 @@ DEFAULT_PIPELINE = "default"
 #: Above this many deals no fingerprints are kept, so no renames are suggested: the cursor must stay small.
 MAX_FINGERPRINTS = 2000
 
+#: So many deals are named in a warning; the others are counted.
+_NAMED_DEALS = 5
+
 _DROP_WORDS = {
     "total": "a total or subtotal",
     "repeated_header": "the header once more",
@@ -68,7 +71,8 @@ class Emission:
         self._is_joined = len(tables) > 1 or any(plan.layout == "log" for table in tables for plan in table.plans)
         self._seen_owners: set[str] = set()
         self._seen_companies: set[str] = set()
-        self._oddities: dict[str, list[str]] = {}
+        #: What -> how many deals, and where the first of them stand.
+        self._oddities: dict[str, tuple[int, list[str]]] = {}
         self.deal_count = 0
         self.kept_rows: dict[int, int] = {}
         self.rejected_rows: dict[int, int] = {}
@@ -232,7 +236,7 @@ class Emission:
         history = self._history(merged, entries, pipeline_id)
         if history is not None:
             for code in history.oddities:
-                self._oddities.setdefault(code, []).append(_where(merged))
+                self._odd(code, merged)
             if is_broken:
                 note = "a row of its log could not be read (see the rejected rows)"
                 history.read = _replace(history.read, complete=False, note=note)
@@ -277,12 +281,12 @@ class Emission:
         status = draft.status
         said = words.outcome_of(label)
         if label is not None and status is not None and status != (said or "open"):
-            self._oddities.setdefault("status_stage_clash", []).append(_where(draft))
+            self._odd("status_stage_clash", draft)
         if amount == 0 and self._zero != "zero":
             lost = "lost" in (status, words.outcome_of(label) if status is None else None)
             amount = None if self._zero == "unknown" or lost else amount
         if amount is not None and draft.currency is None:
-            self._oddities.setdefault("currency_unknown", []).append(_where(draft))
+            self._odd("currency_unknown", draft)
         return Deal(
             deal_id=draft.key,
             name=draft.name,
@@ -353,7 +357,7 @@ class Emission:
             source_sheet=plan.grid.sheet,
             source_row=row.number,
             read_at=self.read_at,
-            raw=raw_of({name: cell for name, cell in zip(names, row.cells, strict=False) if cell is not None}),
+            raw=raw_of(names, row.cells),
         )
 
     def _warnings(self) -> Iterator[Record]:
@@ -369,11 +373,13 @@ class Emission:
                     message=f"{plan.where}, column {column!r}: {len(cells)} cell(s) left empty, {what}: "
                     f"{named}{f' and {more} more' if more else ''}.",
                 )
-        for code, places in self._oddities.items():
-            more = f" and {len(places) - 5} more" if len(places) > 5 else ""
-            yield Warn(
-                code=code, message=f"{_ODDITY_WORDS[code]}: {len(places)} deal(s) ({'; '.join(places[:5])}{more})."
-            )
+        for code, (count, places) in self._oddities.items():
+            rest = f" and {count - len(places)} more" if count > len(places) else ""
+            yield Warn(code=code, message=f"{_ODDITY_WORDS[code]}: {count} deal(s) ({'; '.join(places)}{rest}).")
+
+    def _odd(self, code: str, draft: Draft) -> None:
+        count, places = self._oddities.get(code, (0, []))
+        self._oddities[code] = (count + 1, [*places, _where(draft)] if count < _NAMED_DEALS else places)
 
     def _account(self, plan: SheetPlan) -> str:
         dropped = sum(len(rows) for rows in plan.dropped.values())

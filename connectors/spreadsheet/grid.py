@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any, Protocol
 
@@ -22,10 +22,14 @@ class Grid(Protocol):
     date1904: bool
     #: The xlsx package behind it (`package.Package`), None for everything else.
     package: Any
+
     #: Merged areas as (first row, first column, last row, last column), rows from 1, columns from 0.
-    merged: Sequence[tuple[int, int, int, int]]
+    @property
+    def merged(self) -> Sequence[tuple[int, int, int, int]]:
+        """Merged areas, where the format tells them."""
+
     #: What the file says beyond its cells.
-    notes: Sequence[str]
+    notes: tuple[str, ...]
 
     def rows(self) -> Iterator[tuple[int, list[Cell]]]:
         """(row number from 1, cells from column A) in order; blank rows may be left out."""
@@ -41,7 +45,7 @@ class MemoryGrid:
         rows: Iterable[Sequence[Cell]],
         *,
         merged: Sequence[tuple[int, int, int, int]] = (),
-        notes: Sequence[str] = (),
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.file, self.sheet, self.is_hidden, self.date1904 = file, sheet, False, False
         self.merged, self.notes = merged, notes
@@ -79,12 +83,13 @@ _SPACE_RUN = re.compile(r"[^\S\n]+")
 
 def text_of(cell: Cell) -> str:
     """A cell as text: trimmed, no-break spaces made plain, line breaks inside kept; a whole number without its `.0`."""
+    if cell.__class__ is str:
+        text: str = cell  # type: ignore[assignment]
+        if text.isascii() and "  " not in text and "\t" not in text:
+            return text.strip()
+        return _SPACE_RUN.sub(" ", unicodedata.normalize("NFC", text.replace("\u200b", ""))).strip()
     if cell is None:
         return ""
-    if isinstance(cell, str):
-        if cell.isascii() and "  " not in cell and "\t" not in cell:
-            return cell.strip()
-        return _SPACE_RUN.sub(" ", unicodedata.normalize("NFC", cell.replace("\u200b", ""))).strip()
     if isinstance(cell, bool):
         return "TRUE" if cell else "FALSE"
     if isinstance(cell, float):
@@ -94,11 +99,15 @@ def text_of(cell: Cell) -> str:
     return cell.isoformat() if isinstance(cell, date | time) else str(cell)
 
 
-def raw_of(cells: Mapping[str, Cell]) -> dict[str, str | int | float | bool | None]:
-    """Cells for the archive: what JSON has, as it was in the file; dates and times as ISO text."""
+_JSON = frozenset({str, int, float, bool})
+
+
+def raw_of(names: Sequence[str], cells: Sequence[Cell]) -> dict[str, str | int | float | bool]:
+    """The filled cells of a row for the archive: what JSON has, as it was in the file; dates and times as ISO text."""
     return {
-        name: cell if cell is None or isinstance(cell, str | int | float | bool) else text_of(cell)
-        for name, cell in cells.items()
+        name: cell if cell.__class__ in _JSON else text_of(cell)  # type: ignore[misc]
+        for name, cell in zip(names, cells, strict=False)
+        if cell is not None
     }
 
 

@@ -52,17 +52,21 @@ def display_orders(labels: Sequence[str], shown: Sequence[str]) -> tuple[dict[st
     every open stage; else the words of an ordinary ladder do; a stage that neither knows has no place. Only when not a single open stage
     is known does the order of first appearance stand in.
     """
+    orders: dict[str, int | None]
     listed = {stage_id(label): place for place, label in enumerate(shown)}
     open_labels = [label for label in labels if (words.rung(label) or 0) < 1000]
-    closed = {stage_id(label): 100_000 + (words.rung(label) or 0) for label in labels if label not in open_labels}
+    closed: dict[str, int | None] = {
+        stage_id(label): 100_000 + (words.rung(label) or 0) for label in labels if label not in open_labels
+    }
     if listed and all(stage_id(label) in listed for label in open_labels):
-        return {stage_id(label): (listed[stage_id(label)] + 1) * 10 for label in open_labels} | closed, []
+        orders = {stage_id(label): (listed[stage_id(label)] + 1) * 10 for label in open_labels}
+        return orders | closed, []
     known = {stage_id(label): words.rung(label) for label in open_labels}
     if open_labels and not any(known.values()) and not any(stage_id(label) in listed for label in open_labels):
         return {stage_id(label): (place + 1) * 10 for place, label in enumerate(open_labels)} | closed, list(
             open_labels
         )
-    orders: dict[str, int | None] = dict(closed)
+    orders = dict(closed)
     for place, label in enumerate(open_labels):
         rung = known[stage_id(label)]
         orders[stage_id(label)] = rung * 1000 + place if rung is not None else None

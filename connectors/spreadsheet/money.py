@@ -45,12 +45,14 @@ def parse(cell: object) -> Parsed:
     """What a cell says as an amount, whatever its type."""
     if cell is None:
         return EMPTY
+    if isinstance(cell, str):
+        return _text(cell)
     if isinstance(cell, bool):
         return UNREADABLE
     if isinstance(cell, int | float):
         number = Decimal(repr(cell))
         return Parsed("number", number) if number.is_finite() else UNREADABLE
-    return _text(cell) if isinstance(cell, str) else UNREADABLE
+    return UNREADABLE
 
 
 @lru_cache(maxsize=65536)

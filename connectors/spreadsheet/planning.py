@@ -148,7 +148,9 @@ def _named_tabs(grids: Sequence[Grid], asked: Table) -> list[Grid]:
 
 def _plan(grid: Grid, asked: Table) -> SheetPlan:
     head = header.find(grid, asked)
-    sample = list(islice(((number, cells) for number, cells in grid.rows() if number > head.last), SAMPLE_ROWS))
+    sample = [
+        (row.number, row.cells) for row in islice(table.rows(grid, head, table.Shape()), SAMPLE_ROWS) if not row.dropped
+    ]
     if not sample:
         raise ConfigError(
             f"{place(grid)}: has a header (row {head.last}) and no rows. Nothing was read; earlier data stay as they are."

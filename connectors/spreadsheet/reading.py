@@ -22,6 +22,8 @@ _INSTANTS = ("created_at", "closed_at", "stage_entered_at", "last_activity_at", 
 _LARGEST = Decimal(10) ** 14
 _CENT4 = Decimal("0.0001")
 _MAX_NAMED_CELLS = 8
+#: Longer texts are neither a word for nothing nor an error value.
+_LONGEST_WORD = 16
 #: Header like "Nilai (Rp)" or "Amount in EUR".
 _HEADER_CURRENCY = re.compile(r"[(\[]\s*([^)\]]{1,4})\s*[)\]]|(?:\bin\s+|,\s*)([A-Za-z]{3}|[€$£¥])\s*$|\b([A-Z]{3})$")
 
@@ -61,50 +63,50 @@ class Reader:
         """What the row says."""
         cells, plan = row.cells, self.plan
         fields = plan.fields
-        draft = Draft(
+        found: dict[str, Any] = {name: self._text(row, index) for name, index in self._texts}
+        found["stage"] = self._stage(row)
+        if "status" in fields and plan.status_is_outcome:
+            found["status"] = words.outcome_of(text_of(cells[fields["status"]]))
+        if plan.tab_owner and found.get("owner") is None:
+            found["owner"] = plan.tab_owner
+        if "amount" in fields:
+            found["amount"], found["currency"] = self._amount(row, fields["amount"])
+        if "probability" in fields:
+            found["probability"] = self._probability(row, fields["probability"])
+        for name, index in self._instants:
+            when = self._when(row, index)
+            if when is not None:
+                found[name] = when[1]
+                if name == "closed_at":
+                    found["close_at"], found["close_has_time"] = when[1], when[2]
+        if "expected_close_date" in fields and (when := self._when(row, fields["expected_close_date"])):
+            found["expected_close_date"] = when[0]
+            if "closed_at" not in fields:
+                found["close_at"], found["close_has_time"] = when[1], when[2]
+        if plan.mapping.stage_dates:
+            found["has_stage_dates"] = True
+            found["stage_days"] = self._stage_days(row)
+        if plan.layout == "log":
+            found |= self._log(row)
+        return Draft(
             key=key,
             row=row.number,
             table=self.table,
             file=plan.grid.file,
             sheet=plan.grid.sheet,
             column=self._key_column,
+            custom=self._custom_fields(row),
+            raw=raw_of(self._names, cells),
+            **found,
         )
-        for name, index in self._texts:
-            setattr(draft, name, self._text(row, index))
-        draft.stage = self._stage(row)
-        if "status" in fields and plan.status_is_outcome:
-            draft.status = words.outcome_of(text_of(cells[fields["status"]]))
-        if plan.tab_owner and draft.owner is None:
-            draft.owner = plan.tab_owner
-        if "amount" in fields:
-            draft.amount, draft.currency = self._amount(row, fields["amount"])
-        if "probability" in fields:
-            draft.probability = self._probability(row, fields["probability"])
-        for name, index in self._instants:
-            found = self._when(row, index, name)
-            setattr(draft, name, found and found[1])
-            if name == "closed_at" and found:
-                draft.close_day, draft.close_at, draft.close_has_time = found
-        if "expected_close_date" in fields:
-            found = self._when(row, fields["expected_close_date"], "expected_close_date")
-            if found:
-                draft.expected_close_date = found[0]
-                if "closed_at" not in fields:
-                    draft.close_day, draft.close_at, draft.close_has_time = found
-        if plan.mapping.stage_dates:
-            draft.has_stage_dates = True
-            draft.stage_days = self._stage_days(row)
-        if plan.layout == "log":
-            self._log(row, draft)
-        draft.custom = self._custom_fields(row)
-        draft.raw = raw_of({name: cell for name, cell in zip(self._names, cells, strict=False) if cell is not None})
-        return draft
 
     def _text(self, row: Row, index: int) -> str | None:
         text = text_of(row.cells[index])
-        if not text or words.fold(text) in words.nothing("text"):
+        if len(text) > _LONGEST_WORD:
+            return text
+        if not text or (folded := words.fold(text)) in words.nothing("text"):
             return None
-        if text.startswith("#") and words.fold(text) in words.words("errors"):
+        if folded[0] == "#" and folded in words.words("errors"):
             self._bad(row, index, f"error value {text}")
             return None
         return text
@@ -168,9 +170,12 @@ class Reader:
             return None
         return float(share)
 
-    def _when(self, row: Row, index: int, field: str) -> tuple[date, datetime, bool] | None:
+    def _when(self, row: Row, index: int) -> tuple[date, datetime, bool] | None:
         """(day as written, its instant in UTC, whether it has a time of day)."""
-        parsed = dates.parse(row.cells[index])
+        cell = row.cells[index]
+        if cell is None:
+            return None
+        parsed = dates.parse(cell)
         if parsed.kind == "empty":
             return None
         found = self.plan.dates[index].value(parsed, date1904=self.plan.grid.date1904)
@@ -184,21 +189,21 @@ class Reader:
     def _stage_days(self, row: Row) -> list[StageDay]:
         found = []
         for order, (stage, index) in enumerate(self.plan.mapping.stage_dates):
-            when = self._when(row, index, stage)
+            when = self._when(row, index)
             if when:
                 found.append(StageDay(stage, order, when[1], when[2]))
         return found
 
-    def _log(self, row: Row, draft: Draft) -> None:
+    def _log(self, row: Row) -> dict[str, Any]:
         fields = self.plan.fields
-        draft.is_log = True
-        when = self._when(row, fields["changed_at"], "changed_at")
+        found: dict[str, Any] = {"is_log": True}
+        when = self._when(row, fields["changed_at"])
         if when:
-            draft.changed_at, draft.changed_has_time = when[1], when[2]
-        if "from_stage" in fields:
-            draft.from_stage = self._text(row, fields["from_stage"])
-        if "changed_by" in fields:
-            draft.changed_by = self._text(row, fields["changed_by"])
+            found["changed_at"], found["changed_has_time"] = when[1], when[2]
+        for name in ("from_stage", "changed_by"):
+            if name in fields:
+                found[name] = self._text(row, fields[name])
+        return found
 
     def _custom_fields(self, row: Row) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -54,7 +54,8 @@ def find(
         undated.append(plain)
     days = sorted({day for by_day in dated for day in by_day})
     found = []
-    for day in days or [None]:
+    every: list[date | None] = [*days] or [None]
+    for day in every:
         inputs = []
         for index, table in enumerate(tables):
             refs_of = dated[index].get(day) if day else None

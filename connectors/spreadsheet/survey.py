@@ -6,14 +6,14 @@ cannot be settled refuses the file with the rows named; nothing is half read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from connectors.sdk.errors import ConfigError
 from connectors.spreadsheet import board, keys, mapping, words
 from connectors.spreadsheet.dates import DateColumn
-from connectors.spreadsheet.grid import letter, place, text_of
+from connectors.spreadsheet.grid import Cell, letter, place, text_of
 from connectors.spreadsheet.keys import KeyChoice, Uniqueness
 from connectors.spreadsheet.money import MoneyColumn
 from connectors.spreadsheet.planning import MAX_STAGES, SheetPlan
@@ -64,7 +64,10 @@ def _columns(plan: SheetPlan, choice: KeyChoice | None, seen: Uniqueness) -> Non
     plan.money = {index: MoneyColumn() for index in needed_money(plan)}
     stage = plan.fields.get("to_stage", plan.fields.get("stage")) if plan.layout == "log" else plan.fields.get("stage")
     pipeline = plan.fields.get("pipeline")
-    watched = [(index, column.see) for index, column in (*plan.dates.items(), *plan.money.items())]
+    watched: list[tuple[int, Callable[[int, Cell], object]]] = [
+        (index, column.see) for index, column in plan.dates.items()
+    ]
+    watched += [(index, amounts.see) for index, amounts in plan.money.items()]
     inside = _Inside(plan, choice)
     for row in plan.rows():
         plan.row_count += 1
@@ -302,7 +305,7 @@ def _repeated(plans: list[SheetPlan], choices: list[KeyChoice], suspects: frozen
     """Keys whose rows are equal. Raises ConfigError when rows of one key differ."""
     if not suspects:
         return frozenset()
-    first: dict[str, list[object]] = {}
+    first: dict[str, list[str | None]] = {}
     places: dict[str, list[str]] = {}
     differing: set[str] = set()
     for plan, choice in zip(plans, choices, strict=True):
@@ -310,7 +313,7 @@ def _repeated(plans: list[SheetPlan], choices: list[KeyChoice], suspects: frozen
             key = keys.key_of(row.cells, choice) if row.dropped is None else None
             if key is None or hash(key) not in suspects:
                 continue
-            content = [text_of(cell) for cell in row.cells] + [row.group, plan.tab_stage]
+            content = [*map(text_of, row.cells), row.group, plan.tab_stage]
             places.setdefault(key, []).append(str(row.number) if len(plans) == 1 else place(plan.grid, row.number))
             if first.setdefault(key, content) != content:
                 differing.add(key)

@@ -41,28 +41,52 @@ class Shape(msgspec.Struct, frozen=True):
 def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
     """Every row below the header that holds something, judged. Blank rows end nothing."""
     names = {header.index: words.fold(header.given) for header in head.headers if header.given}
-    width = len(head.headers)
+    looks = frozenset(name.split(" ", 1)[0] for name in names.values()) | words.total_starts()
+    width, last = len(head.headers), head.last
     group: str | None = None
     for number, given in grid.rows():
-        if number <= head.last:
+        if number <= last:
             continue
         cells = given if len(given) == width else given[:width] + [None] * (width - len(given))
-        filled = [
-            index
-            for index, cell in enumerate(cells)
-            if cell is not None and (cell.__class__ is not str or _holds(cell))
-        ]
-        if not filled:
+        lead = _lead(cells)
+        if lead is None:
             continue
-        why = judge(cells, filled, names, shape)
-        if why in ("total", "repeated_header"):
-            group = None if why == "total" else group
+        why = None
+        if lead == _ALONE or _first_word(cells, lead) in looks:
+            why = judge(cells, [index for index, cell in enumerate(cells) if _holds(cell)], names, shape)
+        if why == "total":
+            group = None
         elif why == "group_label":
-            group = strip_count(text_of(cells[filled[0]]))
+            group = strip_count(next(text for text in map(text_of, cells) if text))
         elif why is None and shape.fill_down is not None:
             own = text_of(cells[shape.fill_down])
             group = strip_count(own) if own else group
         yield Row(number, cells, why, group)
+
+
+_ALONE = -1
+
+
+def _lead(cells: Sequence[Cell]) -> int | None:
+    """Index of the first cell that holds something, _ALONE when no other does, None for a blank row."""
+    lead = None
+    for index, cell in enumerate(cells):
+        if cell is not None and (cell.__class__ is not str or not cell.isspace()):  # type: ignore[union-attr]
+            if lead is not None:
+                return lead
+            lead = index
+    return None if lead is None else _ALONE
+
+
+def _first_word(cells: Sequence[Cell], lead: int) -> str:
+    """The first word of a row's first text, folded: enough to see that it is neither a sum nor a header."""
+    cell = cells[lead]
+    if cell.__class__ is not str:
+        cell = next((one for one in cells if one.__class__ is str), None)
+        if cell is None:
+            return ""
+    word: str = cell.split(None, 1)[0].partition("(")[0].rstrip(":").casefold()  # type: ignore[union-attr]
+    return word if word.isascii() else words.fold(word)
 
 
 def _holds(cell: Cell) -> bool:

@@ -51,7 +51,7 @@ class SheetGrid:
         self.sheet: str | None = sheet
         self.package: Any = package
         self.date1904 = package.date1904 if package else False
-        self.notes: Sequence[str] = ()
+        self.notes: tuple[str, ...] = ()
 
     def _sheet(self) -> Any:
         if self._sheet_object is None:
