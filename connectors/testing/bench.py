@@ -19,9 +19,6 @@ from connectors.testing.harness import Harness, Truth
 from connectors.testing.landing import Landing
 from connectors.testing.runs import ContractSync, Outcome, new_sync, run
 
-#: Live deals in the account of an ordinary check.
-DEALS = 12
-
 
 class ContractError(AssertionError):
     """A promise is not kept. The message says which deals show it and what to look for."""
@@ -48,7 +45,7 @@ class LinkedClock(FakeClock):
 
 
 class Bench:
-    """What a check works with. `crm` is started on first use, with `DEALS` deals unless `start` asks for another number."""
+    """What a check works with. `crm` is started on first use, with the harness's usual number of deals unless `start` asks for another."""
 
     def __init__(self, harness: type[Harness], connector: type[Connector] | None = None) -> None:
         self.harness = harness
@@ -73,9 +70,10 @@ class Bench:
         """The running fake CRM."""
         return self._crm if self._crm is not None else self.start()
 
-    def start(self, deals: int = DEALS, seed: int = 1) -> Harness:
+    def start(self, deals: int | None = None, seed: int = 1) -> Harness:
         """A new fake CRM and an empty landing."""
         self._stack.close()
+        deals = self.harness.usual_size if deals is None else deals
         self._crm = self._stack.enter_context(self.harness(deals=deals, seed=seed))
         self.clock = LinkedClock(self._crm)
         self.fresh()

@@ -83,6 +83,8 @@ class Harness:
     """
 
     connector: ClassVar[type[Connector]]
+    #: About how many live deals the account of an ordinary check holds: a few pages full.
+    usual_size: ClassVar[int] = 12
     #: Numbers of deals between which memory must not grow.
     memory_sizes: ClassVar[tuple[int, int]] = (100, 400)
     #: The smallest page that the source serves: where it is not 1, the suite asks for this many rows a page.

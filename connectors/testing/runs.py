@@ -46,6 +46,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     rows: int = 0
     calls: CallReport | None = None
     slept: list[float] = []
+    progress: list[str] = []
 
     def of(self, *kinds: type) -> list[Any]:
         """Records of these types."""
@@ -134,6 +135,7 @@ def run(connector: Connector, sync: ContractSync, *, stop_after: int | None = No
         outcome.status, outcome.bug = "failed", error
     finally:
         _close(stream)
+    outcome.progress = [what for _, _, what in sync.reports]
     outcome.slept = sync.clock.slept[slept_before:]
     return _ended(connector, sync, outcome, whole=whole)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import Any
 
@@ -13,7 +14,7 @@ class Tampered:
 
     def __init__(self, app: Any) -> None:
         self._app = app
-        self._replacements: list[tuple[bytes, bytes]] = []
+        self._replacements: list[tuple[re.Pattern[bytes], bytes]] = []
         self._refusals: deque[list[Any]] = deque()
 
     def __getattr__(self, name: str) -> Any:
@@ -24,8 +25,8 @@ class Tampered:
         self._refusals.append([after, times])
 
     def replace(self, old: str, new: str) -> None:
-        """In every answer from now on."""
-        self._replacements.append((old.encode(), new.encode()))
+        """Put `new` in place of the pattern `old` (a regular expression), in every answer from now on."""
+        self._replacements.append((re.compile(old.encode()), new.encode()))
 
     def clear(self) -> None:
         """Refuse nothing more; replacements stay."""
@@ -38,8 +39,7 @@ class Tampered:
             response.status, response.body = 400, _REFUSAL
             return response
         for old, new in self._replacements:
-            if old in response.body:
-                response.body = response.body.replace(old, new)
+            response.body = old.sub(new, response.body)
         return response
 
     def _is_refused(self) -> bool:

@@ -29,8 +29,8 @@ class WorldHarness(Harness):
     #: A custom field of the world that is hidden at first, so that it can appear: (key, value to give it, value as the record shows it).
     new_field: ClassVar[tuple[str, Any, Any]] = ("score", Decimal(77), 77)
 
-    #: An amount as the CRM writes it into its answers, and what stands there instead once the record is broken.
-    bad_value: ClassVar[tuple[str, str]] = ("987654321.12", '"no number"')
+    #: How a deal's amount of 987654321.12 stands in an answer (a regular expression), and what stands there once the record is broken.
+    bad_value: ClassVar[tuple[str, str]] = (r"(:\s*)987654321\.12\b", r'\1"no number"')
 
     world: Any
     server: Any

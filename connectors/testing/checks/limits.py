@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import tracemalloc
+import sys
 
 from connectors.sdk import ConfigError, DataError, PlanLine, QuotaError, TransientError
 from connectors.testing.bench import Bench, must, same_landing
@@ -218,29 +218,30 @@ def memory_does_not_grow_with_the_account(bench: Bench) -> None:
     small, large = bench.harness.memory_sizes
     for size in (small, large):
         bench.start(deals=size)
-        _peak(bench)  # the fake CRM makes up its answers
+        _peak(bench)  # the fake CRM, and whatever is made once
         peaks.append(_peak(bench))
-    # Whoever keeps the rows holds at least half a kilobyte for each: a record alone takes more.
-    allowed = peaks[0] + 512 * (large - small) + 50_000
+    grown = (peaks[1] - peaks[0] - _NOISE) / (large - small)
     must(
-        peaks[1] <= allowed,
-        f"at its peak a sync of {small} deals takes {peaks[0] / 1e6:.2f} MB, one of {large} deals {peaks[1] / 1e6:.2f} MB. "
+        grown <= _BLOCKS,
+        f"a sync of {large} deals holds {grown:.0f} objects for each deal more than one of {small} deals. "
         "Yield each page before the next is asked for.",
     )
 
 
+#: A set of ids may be held; whoever keeps rows or records holds ten objects and more for each.
+_BLOCKS = 4
+_NOISE = 400
+
+
 def _peak(bench: Bench) -> int:
-    """The most bytes that one more full reading of all records holds at a time; nothing is landed."""
+    """The most memory blocks in use between two records of one full reading, beyond those at its start; nothing is landed."""
     sync = bench.prepared(full=True, page_size=max(5, bench.harness.smallest_page))
-    connector = bench.connector(sync.settings, source_key=sync.source_key)
+    records = bench.connector(sync.settings, source_key=sync.source_key).read(sync)
     gc.collect()
-    tracemalloc.start()
-    try:
-        for _ in connector.read(sync):
-            pass
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    before = most = sys.getallocatedblocks()
+    for _ in records:
+        most = max(most, sys.getallocatedblocks())
+    return most - before
 
 
 LIMITS = [

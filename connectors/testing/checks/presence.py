@@ -8,7 +8,7 @@ from connectors.testing.check import check
 from connectors.testing.landing import KEYED_STREAMS
 
 #: More than the guard believes may vanish at once, out of twice as many.
-_MANY = 44
+_MANY = 25
 
 
 def _presence(bench: Bench, deal_id: str) -> str:

@@ -172,7 +172,7 @@ def custom_fields_go_by_their_label(bench: Bench) -> None:
     bench.advance(hours=1)
     bench.good_sync()
     found = bench.landing.current("deals")[field.deal_id].custom_fields
-    names = [name for name in found if name == field.label or name == f"{field.label} ({field.code})"]
+    names = [name for name in found if name in (field.label, f"{field.label} ({field.code})")]
     must(names, f"deal {field.deal_id}: no custom field {field.label!r} among {', '.join(found) or 'none'}")
     value = found[names[0]]
     same = value == field.value or str(value) == str(field.value)

@@ -12,7 +12,7 @@ import requests
 from connectors.sandbox.server import Request, Response, Server
 from connectors.sandbox.world import to_datetime, to_ms
 
-MAX_PAGE = 5
+MAX_PAGE = 4
 #: Acme lets an app make so many calls a day.
 DAILY = 100_000
 Reply = namedtuple("Reply", "status headers body")
