@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from tests.warehouse.core.world import core_models, sales_world
+from tests.warehouse.core.world import Built, core_models, sales_world
 from warehouse.examples import Schemas, run_example, schemas_of
 from warehouse.runner import columns_of
 
@@ -14,14 +14,18 @@ EXAMPLES = [(model, example) for model in core_models() for example in model.abo
 
 
 @cache
+def empty_build() -> Built:
+    return sales_world().build()
+
+
+@cache
 def schemas() -> Schemas:
-    return schemas_of(sales_world().build().con)
+    return schemas_of(empty_build().con)
 
 
 @pytest.mark.parametrize("model", [m for m in core_models() if m.about.kept], ids=lambda m: m.table)
 def test_every_column_is_described_once(model) -> None:
-    con = sales_world().build().con
-    assert list(columns_of(con, model.table)) == list(model.about.columns)
+    assert list(columns_of(empty_build().con, model.table)) == list(model.about.columns)
 
 
 @pytest.mark.parametrize(("model", "example"), EXAMPLES, ids=[f"{m.name}: {e.name}" for m, e in EXAMPLES])

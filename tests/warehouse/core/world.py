@@ -386,7 +386,7 @@ class World:
 
     def build(self, *, session_zone: str = "UTC") -> Built:
         """All staging and core tables, in a database of its own."""
-        con = duckdb.connect()
+        con = duckdb.connect(config={"threads": 1})
         con.execute(f"set TimeZone = '{session_zone}'")
         for schema in ("landing", "staging", "ops"):
             con.execute(f"create schema {schema}")
@@ -441,8 +441,9 @@ def _insert(
     if rows:
         unknown = {name for row in rows for name in row} - set(columns)
         assert not unknown, f"{table} has no column {unknown}"
-        marks = ", ".join(f"cast(? as {kind})" for kind in columns.values())
-        con.executemany(f"insert into {table} values ({marks})", [[row.get(name) for name in columns] for row in rows])
+        marks = "(" + ", ".join(f"cast(? as {kind})" for kind in columns.values()) + ")"
+        values = [row.get(name) for row in rows for name in columns]
+        con.execute(f"insert into {table} values {', '.join([marks] * len(rows))}", values)
 
 
 def sales_world(**settings: Any) -> World:

@@ -20,7 +20,7 @@ with events as (
     from landing.stage_changes as e
     inner join staging.stg_deals as k
         on k.source_key = e.source_key and k.deal_id = e.deal_id
-    inner join staging.stg_stage_eras as s
+    inner join staging.stg_stage_lookup as s
         on s.source_key = e.source_key
         and s.pipeline_id = coalesce(e.to_pipeline_id, k.pipeline_id)
         and s.stage_id = e.to_stage_id

@@ -36,7 +36,7 @@ ends as (
         and not (s.closing_era is null and not s.is_opened_by_status and v.era - mod(v.era, 4) = s.era - mod(s.era, 4))
 ),
 
-dated as (
+dated as (  -- a closing date counts for a closing status, and for a real stage that is itself closed
     select
         *,
         case when stage_entered_at > last_changed_at and stage_entered_at <= shown_at then stage_entered_at end as stated_at,
@@ -44,21 +44,30 @@ dated as (
             when closed_at >= last_changed_at and closed_at <= shown_at then closed_at
             when dates_only and closed_at <= shown_at and closed_at + interval 1 day > last_changed_at then last_changed_at
         end as stated_closed_at,
-        real_era is not null and last_era <> real_era as is_real_move
+        real_era is not null and last_era <> real_era as is_real_move,
+        coalesce(mod(real_era, 4) <> 0, false) as is_real_closed
     from ends
+),
+
+moved as (
+    select
+        *,
+        case when is_real_closed then coalesce(stated_at, stated_closed_at) else stated_at end as real_stated_at,
+        coalesce(case when closing_era is not null then stated_closed_at end, shown_at) as latest_at
+    from dated
 )
 
 select
     deal_no,
-    case when closing_era is not null and stated_closed_at is not null then least(coalesce(stated_at, stated_closed_at), stated_closed_at)
-        else coalesce(stated_at, shown_at) end as changed_at,
+    case when real_stated_at <= latest_at then real_stated_at else latest_at end as changed_at,
     1 as step,
     real_version as version_no,
     real_era as era,
-    case when stated_at is not null then 0 else 2 end as evidence_no,
-    case when stated_at is null then 2 when dates_only then 1 else 0 end as precision_no,
-    true as is_gap
-from dated
+    case when real_stated_at <= latest_at then 0 else 2 end as evidence_no,
+    case when real_stated_at <= latest_at then case when dates_only then 1 else 0 end else 2 end as precision_no,
+    -- a move that the deal's record dates itself leaves no gap in what is known
+    not coalesce(real_stated_at <= latest_at, false) as is_gap
+from moved
 where is_real_move
 union all
 select
@@ -69,6 +78,6 @@ select
     closing_era as era,
     case when stated_closed_at is not null or (not is_real_move and stated_at is not null) then 0 else 2 end as evidence_no,
     case when stated_closed_at is null and (is_real_move or stated_at is null) then 2 when dates_only then 1 else 0 end as precision_no,
-    is_real_move as is_gap
-from dated
+    false as is_gap
+from moved
 where closing_era is not null

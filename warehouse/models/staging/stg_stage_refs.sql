@@ -1,5 +1,5 @@
 -- One row per stage that anything names: the source's own list, a deal, or a deal's history. Closing stages are made where only a status says won or lost.
-with told as (  -- of events too; those without a pipeline are of the deal's pipeline
+with told as (  -- events without a pipeline are of the deal's, unless only another pipeline lists the stage
     select source_key, to_pipeline_id as pipeline_id, to_stage_id as stage_id, max(to_stage_label) as stage_label
     from landing.stage_changes
     where to_pipeline_id is not null
@@ -8,7 +8,8 @@ with told as (  -- of events too; those without a pipeline are of the deal's pip
     select distinct e.source_key, d.pipeline_id, e.to_stage_id as stage_id, e.to_stage_label as stage_label
     from landing.stage_changes as e
     inner join staging.stg_deals as d on d.source_key = e.source_key and d.deal_id = e.deal_id
-    where e.to_pipeline_id is null
+    left join staging.stg_stage_homes as h on h.source_key = e.source_key and h.stage_id = e.to_stage_id
+    where e.to_pipeline_id is null and (h.pipeline_id is null or h.pipeline_id = d.pipeline_id)
 ),
 
 named as (
