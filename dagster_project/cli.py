@@ -95,6 +95,16 @@ def _sheet(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _mapping_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--write", action="store_true", help="write it into the project's mapping file instead of printing it"
+    )
+
+
+def _classify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mapping", metavar="FILE", help="a stage mapping file that wins over the dictionary")
+
+
 def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, default=Path(".demo"), help="where to run it (default: .demo)")
     parser.add_argument("--keep", action="store_true", help="go on with what an earlier demo left there")
@@ -118,6 +128,17 @@ COMMANDS: Mapping[str, _Command] = {
         children={
             "list": _Command("list every stage with what it counts as, and why", "cli_stages:list_stages"),
             "unmapped": _Command("list stages that wait for a decision, with their deals", "cli_stages:unmapped"),
+            "suggest": _Command(
+                "write a mapping file with every doubtful stage, to be edited", "cli_stages:suggest", _mapping_file
+            ),
+            "pin": _Command(
+                "write a mapping file that freezes what every stage counts as now", "cli_stages:pin", _mapping_file
+            ),
+            "classify": _Command(
+                "read stage names as CSV from standard input, write them with what they count as; needs no project",
+                "cli_stages:classify",
+                _classify,
+            ),
         },
     ),
     "sheets": _Command(
@@ -188,6 +209,10 @@ def _add(parser: argparse.ArgumentParser, commands: Mapping[str, _Command], comm
 
 def main(argv: Sequence[str] | None = None, context: Context | None = None) -> int:
     """Run one command. Returns the exit code."""
+    if context is None:
+        for stream in (sys.stdout, sys.stderr):
+            # Deal names come in every script; a terminal that cannot show one gets an escape, not a crash.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     context = context or Context(
         env=os.environ, cwd=Path.cwd(), clock=SystemClock(), stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr
     )
@@ -213,6 +238,7 @@ def _call(args: argparse.Namespace, context: Context) -> int:
         require_own_packages()
         handler = getattr(importlib.import_module(f"dagster_project.{module}"), function)
         result: Result = handler(args, context)
+        _print(result, args, context)
     except MuaraError as error:
         return _failed(str(error), args, context)
     except KeyboardInterrupt:
@@ -220,13 +246,12 @@ def _call(args: argparse.Namespace, context: Context) -> int:
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; a second complaint at exit would only confuse.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return OK
     except Exception as error:
         from connectors.sdk.redaction import redact  # noqa: PLC0415 - fast start
 
         message = f"{type(error).__name__}: {error}. This is a bug in Muara or in a connector; --debug shows where."
         return _failed(redact(message), args, context)
-    _print(result, args, context)
     return result.code
 
 
@@ -237,6 +262,8 @@ def _print(result: Result, args: argparse.Namespace, context: Context) -> None:
         print(to_json(result.data), file=context.stdout)
     elif result.text:
         print(result.text, file=context.stdout)
+    # Here, where a reader that has gone away can still be told from a failure.
+    context.stdout.flush()
 
 
 def _failed(message: str, args: argparse.Namespace, context: Context) -> int:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import io
+from pathlib import Path
+from typing import TextIO
 
 from dagster_project.cli import OK, Context, Result
 from dagster_project.cli_output import table
 from dagster_project.cli_sync import hub_of
+from dagster_project.operations import Hub, classified_stages, stage_mapping
 from warehouse.published import query
+from warehouse.stages import DICTIONARY_VERSION, StageMapping
+from warehouse.stages.csv_rows import classify_csv
+from warehouse.stages.review import pinned, suggestion_text
 
 _LIST = """
 select p.source_key, p.pipeline, s.stage, s.canonical_stage, s.outcome, s.stage_order, s.mapping_method, s.mapping_confidence,
@@ -65,3 +73,54 @@ def unmapped(args: argparse.Namespace, context: Context) -> Result:
         rows,
         f"{text}\n\nDecide them in the stage mapping file (`stage_mapping` of the Warehouse component); then `muara build`.",
     )
+
+
+def classify(args: argparse.Namespace, context: Context) -> Result:
+    """Stage names from a CSV on standard input, the same rows out with what they count as. Works offline and without a project."""
+    mapping = StageMapping.load(Path(context.cwd / args.mapping)) if args.mapping else None
+    out = io.StringIO()
+    classify_csv(_utf8(context.stdin), out, mapping)
+    rows = list(csv.DictReader(io.StringIO(out.getvalue()))) if args.json else []
+    return Result(OK, rows, out.getvalue().removesuffix("\n"))
+
+
+def suggest(args: argparse.Namespace, context: Context) -> Result:
+    """A mapping file with every doubtful stage, commented out, to be edited."""
+    hub = hub_of(args, context)
+    mapping = stage_mapping(hub)
+    text = suggestion_text(classified_stages(hub, mapping), mapping)
+    return _written(args, hub, text)
+
+
+def pin(args: argparse.Namespace, context: Context) -> Result:
+    """A mapping file that freezes what every stage counts as now, so that a better dictionary changes no past figure."""
+    hub = hub_of(args, context)
+    mapping = stage_mapping(hub)
+    today = hub.clock.now().date()
+    frozen = pinned(classified_stages(hub, mapping), mapping, on=today, dictionary_version=DICTIONARY_VERSION)
+    return _written(args, hub, frozen.dump())
+
+
+def _written(args: argparse.Namespace, hub: Hub, text: str) -> Result:
+    """The text itself, or the place it was written to; what stood there is kept beside it."""
+    if not args.write:
+        return Result(OK, {"text": text, "file": None}, text.removesuffix("\n"))
+    name = hub.warehouse_settings().stage_mapping
+    path = hub.root / (name or "stage_mapping.yaml")
+    notes = []
+    if path.exists():
+        before = path.with_name(f"{path.name}.before")
+        before.write_bytes(path.read_bytes())
+        notes.append(f"what stood there before is in {before.name}")
+    path.write_text(text, encoding="utf-8")
+    if name is None:
+        notes.append(
+            "not in force yet: add `stage_mapping: stage_mapping.yaml` to the attributes of the Warehouse component"
+        )
+    return Result(OK, {"text": text, "file": path}, "\n".join([f"wrote {path}", *(f"  {note}" for note in notes)]))
+
+
+def _utf8(stream: TextIO) -> TextIO:
+    """Standard input as UTF-8 with its line ends untouched, whatever the terminal's encoding is."""
+    buffer = getattr(stream, "buffer", None)
+    return io.TextIOWrapper(buffer, encoding="utf-8", newline="") if buffer is not None else stream

@@ -337,3 +337,30 @@ def kept_builds(hub: Hub) -> list[Any]:
     from warehouse import publish  # noqa: PLC0415
 
     return list(publish.builds(hub.home))
+
+
+def stage_mapping(hub: Hub) -> Any:
+    """The project's stage mapping (`warehouse.stages.StageMapping`); None where none is set or the file is yet to be written."""
+    from warehouse.stages import StageMapping  # noqa: PLC0415 - loads the dictionary
+
+    name = hub.warehouse_settings().stage_mapping
+    path = hub.root / name if name else None
+    return StageMapping.load(path) if path is not None and path.is_file() else None
+
+
+def classified_stages(hub: Hub, mapping: Any) -> list[tuple[Any, Any]]:
+    """Every version of every stage of the published build with what it counts as under this mapping: (StageLabel, StageAnswer)."""
+    from warehouse.published import query  # noqa: PLC0415
+    from warehouse.stages import StageLabel, classify  # noqa: PLC0415
+
+    rows = query(hub.home.published, _STAGE_LABELS).dicts()
+    labels = [StageLabel(**row) for row in rows]
+    threshold = hub.warehouse_settings().thresholds.mapping_confidence
+    return list(zip(labels, classify(labels, mapping, threshold=threshold), strict=True))
+
+
+_STAGE_LABELS = """
+select label, system, source_key, pipeline_id as pipeline, pipeline_name, stage_id, position, pipeline_len, probability,
+       outcome_flag as outcome, valid_from
+from staging.stg_stage_labels order by all
+"""
