@@ -16,11 +16,15 @@ _ENDING_PER_LETTER, _ENDING_SLACK = 3, 4  # a stem of 3 letters takes endings of
 
 
 class Match(msgspec.Struct, frozen=True):
-    """A term found at `start:end` (positions among the part's tokens)."""
+    """A term found at `start:end` (positions among the part's tokens).
+
+    `share`: how much of them it explains, 0..1; less than 1 where a compound word begins with something unknown.
+    """
 
     term: Term
     start: int
     end: int
+    share: float = 1.0
 
     @property
     def meaningful(self) -> bool:
@@ -31,7 +35,7 @@ class Match(msgspec.Struct, frozen=True):
 class Starts(msgspec.Struct, frozen=True):
     """What one token may be: language → single-word terms (several only for parts of a compound), and openings of phrases."""
 
-    words: dict[str, tuple[Term, ...]]
+    words: dict[str, tuple[tuple[Term, float], ...]]
     phrases: tuple[Term, ...]
 
 
@@ -93,7 +97,7 @@ class Matcher:
         for start, token in enumerate(tokens):
             starts = self._starting(token)
             for language, terms in starts.words.items():
-                found.setdefault(language, []).extend([Match(term, start, start + 1) for term in terms])
+                found.setdefault(language, []).extend([Match(term, start, start + 1, share) for term, share in terms])
             for term in starts.phrases:
                 end = start + len(term.tokens)
                 if end <= len(tokens) and all(map(_fits, tokens[start + 1 : end], term.tokens[1:], term.stems[1:])):
@@ -104,17 +108,17 @@ class Matcher:
 
     def _starting_uncached(self, token: str) -> Starts:
         if is_unsegmented(token):
-            terms = self._runs.get(token, [])
+            terms = [(term, 1.0) for term in self._runs.get(token, ())]
         else:
             terms = self._alphabetic(token)
         words: dict[str, list[Match]] = {}
-        for term in terms:
+        for term, share in terms:
             if len(term.tokens) == 1:
-                words.setdefault(term.language, []).append(Match(term, 0, 1))
-        kept = {language: tuple(m.term for m in _without_overlaps(matches)) for language, matches in words.items()}
-        return Starts(kept, tuple(term for term in terms if len(term.tokens) > 1))
+                words.setdefault(term.language, []).append(Match(term, 0, 1, share))
+        kept = {code: tuple((m.term, m.share) for m in _without_overlaps(found)) for code, found in words.items()}
+        return Starts(kept, tuple(term for term, _ in terms if len(term.tokens) > 1))
 
-    def _alphabetic(self, token: str) -> list[Term]:
+    def _alphabetic(self, token: str) -> list[tuple[Term, float]]:
         """Terms whose first word fits this token, with and without a prefix, and the parts of a compound."""
         found = self._fitting(token)
         known = {term.language for term in found}
@@ -123,7 +127,7 @@ class Matcher:
                 more = [term for term in self._fitting(token[len(prefix) :]) if term.language in languages - known]
                 found += more
                 known |= {term.language for term in more}
-        return [*found, *self._inside(token, found)]
+        return [*((term, 1.0) for term in found), *self._inside(token, found)]
 
     def _fitting(self, token: str) -> list[Term]:
         """Terms whose first word is the token, or a stem that the token begins with."""
@@ -133,18 +137,23 @@ class Matcher:
                 found += self._stems.get(token[:size], ())
         return found
 
-    def _inside(self, token: str, found: list[Term]) -> list[Term]:
-        """Parts of a compound word, for languages that write words together and know no whole word for it."""
+    def _inside(self, token: str, found: list[Term]) -> list[tuple[Term, float]]:
+        """Parts of a compound word, for languages that write words together and know no whole word for it.
+
+        What stands before the first known part explains nothing.
+        """
         whole = {term.language for term in found if len(term.tokens) == 1 and not term.stems[0]}
         position = {term.language: len(term.tokens[0]) for term in reversed(found) if len(term.tokens) == 1}
-        inside: list[Term] = []
+        inside: list[tuple[Term, float]] = []
+        share = dict.fromkeys(position, 1.0)
         for start in range(1, len(token) - _INFIX_MIN + 1):
             for size in range(min(len(token) - start, self._longest_infix), _INFIX_MIN - 1, -1):
                 for term in self._infixes.get(token[start : start + size], ()):
                     if term.language in whole or start < position.get(term.language, 0):
                         continue
                     if term.stems[0] or start + size == len(token):
-                        inside.append(term)
+                        explained = share.setdefault(term.language, 1 - start / len(token))
+                        inside.append((term, explained))
                         position[term.language] = start + size
         return inside
 

@@ -14,7 +14,7 @@ from warehouse.stages.evidence import Evidence, evidence_of, is_informative
 from warehouse.stages.flags import weigh
 from warehouse.stages.fuzzy import Speller
 from warehouse.stages.mapping_file import MappingEntry, StageMapping
-from warehouse.stages.reading import Reader, Reading, Tokens
+from warehouse.stages.reading import Reader, Reading, Tokens, rank
 
 _CACHE = 1 << 16
 _FUZZY_WORTH = 0.88
@@ -203,14 +203,14 @@ def _read(tokens: Tokens, pipeline: Pipeline, evidence: Evidence) -> Opinion:
     readings = [reading for reading in _reader().read(tokens, pipeline.languages) if reading.stages or reading.negator]
     if not readings:
         return Opinion(None, 0.0, "none", f"none: no word of the label is in the dictionary → {UNMAPPED}")
-    first = readings[0]
+    first = _spokesman(readings)
     if first.negator:
         why = (
             f"dictionary: {_named(first)}, but '{first.negator}' turns it round and no rule says into what → {UNMAPPED}"
         )
         return Opinion(None, 0.0, "dictionary", why, _capped(first.stages), flagged=True)
     stage, score = first.stages[0]
-    others = [reading.stages[0] for reading in readings[1:] if reading.stages and reading.stages[0][0] != stage]
+    others = [reading.stages[0] for reading in readings if reading.stages and reading.stages[0][0] != stage]
     if others:
         score *= _DISAGREEMENT_WORTH
     why = f"dictionary: {_named(first)}"
@@ -224,6 +224,13 @@ def _read(tokens: Tokens, pipeline: Pipeline, evidence: Evidence) -> Opinion:
         why = f"{why}; also names {' and '.join(rivals)}"
     candidates = _merged((*first.stages[1:], (first.stages[0][0], score), *others), stage)
     return Opinion(stage, score, "dictionary", f"{why} → {stage}", candidates, bool(rivals), first.edge)
+
+
+def _spokesman(readings: Sequence[Reading]) -> Reading:
+    """The reading to answer with: the first, or one in a more widely spoken language that says the same as surely."""
+    first = readings[0]
+    same = [reading for reading in readings if (reading.stages, reading.known) == (first.stages, first.known)]
+    return min(same, key=lambda reading: rank(reading.language))
 
 
 def _chosen(reading: Reading, score: float, evidence: Evidence) -> str | None:

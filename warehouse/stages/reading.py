@@ -88,17 +88,17 @@ class Reader:
         languages: dict[str, float] = dict.fromkeys((code for found in matches for code in found), 0.0)
         unknown: list[str] = []
         for part, found in zip(tokens, matches, strict=True):
-            covered = {code: _covered(spans) for code, spans in found.items()}
-            english = covered.get("en", 0)
+            covered = {code: _shares(spans) for code, spans in found.items()}
+            english = covered.get("en", {})
             for spot, token in enumerate(part):
-                width, bit = _width(token), 1 << spot
-                if not any(mask & bit for mask in covered.values()):
+                if not any(spot in shares for shares in covered.values()):
                     unknown.append(token)
                     continue
-                borrowed = _FALLBACK_WORTH * width if english & bit else 0.0
+                width = _width(token)
+                borrowed = _FALLBACK_WORTH * english.get(spot, 0.0)
                 for code in languages:
-                    languages[code] += width if covered.get(code, 0) & bit else borrowed
-        ranked = sorted(languages.items(), key=lambda item: (-round(item[1], 6), _rank(item[0]), item[0]))
+                    languages[code] += width * covered.get(code, {}).get(spot, borrowed)
+        ranked = sorted(languages.items(), key=lambda item: (-round(item[1], 6), rank(item[0]), item[0]))
         shares = tuple((code, share / (size or 1)) for code, share in ranked)
         return Tokens(tuple(map(tuple, tokens)), matches, shares, size, tuple(unknown))
 
@@ -110,7 +110,7 @@ class Reader:
         ranked = [(share + _PIPELINE_BONUS * (pipeline or {}).get(code, 0.0), code) for code, share in tokens.languages]
         best = max((share for share, _ in ranked), default=0.0)
         near = [item for item in ranked if item[0] >= best - _NEAR]
-        near.sort(key=lambda item: (-round(item[0], 6), -_letters(tokens, item[1]), _rank(item[1]), item[1]))
+        near.sort(key=lambda item: (-round(item[0], 6), -_letters(tokens, item[1]), rank(item[1]), item[1]))
         return [self._read_as(tokens, code) for _, code in near]
 
     def _read_as(self, tokens: Tokens, language: str) -> Reading:
@@ -194,6 +194,11 @@ def _covered(matches: Iterable[Match]) -> int:
     return mask
 
 
+def _shares(matches: Iterable[Match]) -> dict[int, float]:
+    """Position → how much of the token there the matches explain."""
+    return {spot: match.share for match in matches for spot in range(match.start, match.end)}
+
+
 def _borrowed(found: Mapping[str, list[Match]], language: str) -> list[Match]:
     """English matches on tokens the language does not know."""
     if language == "en" or "en" not in found:
@@ -210,8 +215,7 @@ def _letters(tokens: Tokens, language: str) -> int:
 
 def _explained(part: Sequence[str], matches: Iterable[Match]) -> float:
     """How much of the part the matches cover."""
-    mask = _covered(matches)
-    return float(sum(_width(token) for spot, token in enumerate(part) if mask >> spot & 1))
+    return sum(_width(part[spot]) * share for spot, share in _shares(matches).items())
 
 
 def _width(token: str) -> int:
@@ -219,5 +223,6 @@ def _width(token: str) -> int:
     return 2 * len(token) if is_unsegmented(token) else len(token)
 
 
-def _rank(language: str) -> int:
+def rank(language: str) -> int:
+    """Sorts languages by how often CRMs are kept in them; English first."""
     return _LANGUAGE_ORDER.index(language) if language in _LANGUAGE_ORDER else len(_LANGUAGE_ORDER)

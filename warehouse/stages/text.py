@@ -26,6 +26,7 @@ UNSEGMENTED = (
 
 _WORD = re.compile(rf"[{UNSEGMENTED}]+|[^\W_{UNSEGMENTED}]+(?:[\u0900-\u0dff\u0300-\u036f]+[^\W_{UNSEGMENTED}]*)*")
 _SPLIT = re.compile(r"\s*(?:[/|&+→⇒>;,،、・·•:：()\[\]{}«»\"“”「」【】]|->|=>|\s[-–—]\s|—)\s*")
+_EITHER_OR = re.compile(r"\b(go|bid|yes)\s*/\s*(no)\b", re.IGNORECASE)  # one word pair, not two parts
 _NUMBERS = re.compile(r"\(\s*\d+\s*\)|\d+(?:[.,]\d+)?\s*%|%\s*\d+(?:[.,]\d+)?|#\s*\d+")
 _ENUMERATOR = re.compile(
     r"^\s*(?:"
@@ -70,7 +71,7 @@ def strip_enumerators(label: str) -> str:
 
 def parts(label: str) -> list[str]:
     """The folded parts of a compound label, split at `/ | & + → ,` and spaced dashes; hyphens and camelCase become blanks."""
-    stripped = strip_enumerators(label)
+    stripped = _EITHER_OR.sub(r"\1 \2", strip_enumerators(label))
     pieces = [piece for piece in _SPLIT.split(stripped) if piece and piece.strip(" -–—")]
     return [fold(_CAMEL.sub(" ", piece).replace("-", " ").replace("–", " ")) for piece in pieces]
 
