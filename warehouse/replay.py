@@ -354,7 +354,7 @@ class _Replay:
 
     def _put(self, codec: Codec, stream: str, line: bytes) -> None:
         assert codec.stream == stream
-        self.spools.add(stream, line, self.manifest.sequence + 1)
+        self.spools.add(stream, [line], self.manifest.sequence + 1)
 
     def _commit(self, progress: ReplayProgress, *, final: bool = False) -> None:
         sequence = self.manifest.sequence + 1

@@ -372,10 +372,14 @@ class _Loop:
             self._warn(record)
             return
         if kind is SourceInfo:
-            use_account = getattr(self._context.calls, "use_account", None)
-            if use_account is not None:
-                use_account(f"{self._connector.name}:{record.account_id}")
+            self._use_account(record)
         self.writer.add(record)
+
+    def _use_account(self, info: SourceInfo) -> None:
+        """Budgets are kept per account, so the call policy must know it."""
+        use_account = getattr(self._context.calls, "use_account", None)
+        if use_account is not None:
+            use_account(f"{self._connector.name}:{info.account_id}")
 
     def _warn(self, warn: Warn) -> None:
         report = self._report

@@ -20,6 +20,7 @@ class Drift:
         self._store = store
         self._manifest = manifest
         self._engine = engine
+        #: `raw` is looked into because the connector declares no field definitions.
         self.from_raw = from_raw
         self._held: dict[tuple[str, str], tuple[str, str]] | None = None
         self._defined: dict[tuple[str, str], tuple[str, str]] = {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -59,20 +60,15 @@ def checked(record: Any) -> None:
 _LANDED = frozenset({HistoryRead, *(record for record, codec in CODECS.items() if codec.stream not in EVENT_STREAMS)})
 
 
-class Item(NamedTuple):
-    """A record on its way: the stream and key it speaks of, its codec (None: it is no row itself), and its stamp."""
-
-    record: Any
-    stream: str
-    key: str
-    codec: Codec | None
-    stamp: Stamp
+#: A record on its way: the record, the stream and key it speaks of, its codec (None: it is no row itself), and its stamp. A plain tuple,
+#: because one is made for every record.
+Item = tuple[Any, str, str, Codec | None, Stamp]
 
 
 class Known(NamedTuple):
-    """What the index says about one batch."""
+    """What the index says about one batch; `rows` by stream and key, without the streams of which nothing is held."""
 
-    rows: dict[tuple[str, str], HeldRow]
+    rows: dict[str, dict[str, HeldRow]]
     dated: dict[tuple[str, str, int], str]
     histories: dict[str, HeldHistory]
 
@@ -97,13 +93,17 @@ class Intake:
         self._sweeps = sweeps
         self._drift = drift
         self._presence = Presence()
-        self._contents = Recent()
+        self._contents: dict[str, Recent] = {}
         self._dated = Recent()
         self._readings = Recent()
         self._moved = Marks()
         self._ordinal = 0
-        self._watched: set[str] | None = None
+        self._watched = set(itertools.islice(index.live_keys("rejects"), _REJECTS_WATCHED))
         self._watched_by_record: dict[str, list[str]] = {}
+        for key in self._watched:
+            self._watched_by_record.setdefault(key[: key.rindex(":") + 1], []).append(key)
+        self._is_noting = drift.from_raw or bool(self._watched)
+        self._lines: dict[str, list[bytes]] = {}
         self._rejected_now: set[str] = set()
         self._good_again: set[str] = set()
         self.rows: dict[str, RowCounts] = {}
@@ -118,15 +118,17 @@ class Intake:
     def handle(self, records: Sequence[Record]) -> None:
         """Handle a batch of records that `checked` let through."""
         items = [self._item(record) for record in records]
+        self._count_read(items)
         known = self._look_up(items)
         events = self._events_of_incomplete(items, known)
         for item in items:
-            if item.codec is not None:
+            if item[3] is not None:
                 self._version(item, known)
-            elif isinstance(item.record, Reading):
-                self._reading(item, item.record, known, events)
+            elif isinstance(item[0], Reading):
+                self._reading(item[0], item[4], known, events)
             else:
                 self._assertion(item, known)
+        self._hand_over()
 
     # --- what a record is ------------------------------------------------------------------------------------------------------------
 
@@ -136,11 +138,11 @@ class Intake:
         try:
             if codec is not None:
                 at = self._stamper.of(record.read_at) if codec.has_read_at else self._stamper.now()
-                return Item(record, codec.stream, codec.key(record), codec, at)
+                return (record, codec.stream, codec.key(record), codec, at)
             if kind is HistoryRead:
                 reading = reading_of(record)
-                return Item(reading, "history_reads", reading.deal_id, None, self._stamper.of(record.read_at))
-            return Item(record, record.stream, checked_key(record.key, "key"), None, self._stamper.of(record.read_at))
+                return (reading, "history_reads", reading.deal_id, None, self._stamper.of(record.read_at))
+            return (record, record.stream, checked_key(record.key, "key"), None, self._stamper.of(record.read_at))
         except BadRecordError as error:
             return self._as_reject(record, error)
 
@@ -161,12 +163,26 @@ class Intake:
         values["source_row"] = row if type(row) is int else None
         values["raw"] = _kept_raw(record)
         reject = Reject(**values)
-        return Item(reject, "rejects", _REJECTS.key(reject), _REJECTS, self._stamper.now())
+        return (reject, "rejects", _REJECTS.key(reject), _REJECTS, self._stamper.now())
 
     def _set_aside(self, record: Any, error: BadRecordError, key: str | None = None) -> None:
         """Land a reject that turned up while its batch is being handled."""
         item = self._as_reject(record, error, key)
         self._version(item, self._look_up([item]))
+
+    def _count_read(self, items: Sequence[Item]) -> None:
+        """Every record that came is counted, and its key is accounted for, whatever becomes of it. Rejects count for themselves."""
+        keys: dict[str, list[str]] = {}
+        versions: Counter[str] = Counter()
+        for _, stream, key, codec, _ in items:
+            if stream not in ("rejects", "history_reads"):
+                keys.setdefault(stream, []).append(key)
+                if codec is not None:
+                    versions[stream] += 1
+        for stream, noted in keys.items():
+            self._sweeps.saw(stream, noted)
+        for stream, count in versions.items():
+            self.counts(stream).read += count
 
     # --- what is held ----------------------------------------------------------------------------------------------------------------
 
@@ -185,10 +201,9 @@ class Intake:
                 elif isinstance(record, Tombstone):
                     dated.setdefault("presence", []).append((joined_key(stream, key), at.read_at_us))
         rows = {
-            (stream, key): row
+            stream: self._index.rows(stream, wanted)
             for stream, wanted in keys.items()
             if not self._index.is_empty(stream)
-            for key, row in self._index.rows(stream, wanted).items()
         }
         landed = {
             (stream, key, at): digest
@@ -198,10 +213,12 @@ class Intake:
         return Known(rows, landed, self._index.histories(deals) if deals else {})
 
     def _events_of_incomplete(self, items: Sequence[Item], known: Known) -> dict[str, dict[tuple[str, str], str]]:
+        if not known.histories:
+            return {}
         wanted = [
-            item.key
-            for item in items
-            if isinstance(item.record, Reading) and not item.record.complete and item.key in known.histories
+            key
+            for record, _, key, _, _ in items
+            if isinstance(record, Reading) and not record.complete and key in known.histories
         ]
         return self._held_events.of(wanted) if wanted else {}
 
@@ -210,75 +227,69 @@ class Intake:
     def _version(self, item: Item, known: Known) -> None:
         record, stream, key, codec, at = item
         assert codec is not None
-        held = known.rows.get((stream, key))
-        if isinstance(record, Reject):
+        held = known.rows[stream].get(key) if stream in known.rows else None
+        if stream == "rejects":
             self._note_reject(record, key)
-        else:
-            self._sweeps.saw(stream, key)
-            self.counts(stream).read += 1
         try:
             content = codec.encode(record)
         except BadRecordError as error:
-            if isinstance(record, Reject):
-                record = msgspec.structs.replace(record, raw={}, detail=f"{_plain(record.detail)} ({error.reason})")
-                content = codec.encode(record)
-            else:
+            if stream != "rejects":
                 self.counts(stream).read -= 1  # the reject counts it
                 self._set_aside(record, error, key)
                 return
-        fresh = self._is_fresh(item, content.digest, held, known)
-        if fresh:
-            self._count_fresh(stream, key, held)
-            self._put(codec.stream, codec.line(content, key, self._next(), at))
-            # A dated row may not be the last in the order of reading, so it says nothing about what an undated one is compared with.
-            last = UNKNOWN if at.is_dated else content.digest
-            self._contents.put((stream, key), last, held=held is not None and held.hash is not None)
-            if held is not None and stream == "deals" and _has_moved(record, held):
-                self._moved.add(key)
-        if held is not None:
-            kind = (record.presence or "present") if isinstance(record, Deal) else "present"
-            self._say(self._presence.of_version(stream, key, kind, at.read_at_us, held, fresh=fresh), at)
-        self._note(record, stream, key)
-
-    def _is_fresh(self, item: Item, digest: str, held: HeldRow | None, known: Known) -> bool:
-        """True when this content is not what is held. A dated row is compared with what was landed for its own instant only."""
-        if item.stamp.is_dated:
-            mark = (item.stream, item.key, item.stamp.read_at_us)
-            before = self._dated.get(mark)
-            if before is None:
-                before = known.dated.get(mark)
-            if before == digest:
-                return False
-            self._dated.put(mark, digest, held=mark in known.dated)
-            return True
-        before = self._contents.get((item.stream, item.key))
+            record = msgspec.structs.replace(record, raw={}, detail=f"{_plain(record.detail)} ({error.reason})")
+            content = codec.encode(record)
+        digest = content.digest
+        recent = self._contents.get(stream)
+        if recent is None:
+            recent = self._contents[stream] = Recent()
+        before = recent.get(key)
         if before is None and held is not None:
             before = held.hash
-        return before is UNKNOWN or before != digest
+        fresh = before != digest if not at.is_dated else self._is_new_date((stream, key, at.read_at_us), digest, known)
+        if fresh:
+            self._ordinal += 1
+            self._put(stream, codec.line(content, key, self._ordinal, at))
+            # A dated row may not be the last in the order of reading, so it says nothing about what an undated one is compared with.
+            recent.put(key, UNKNOWN if at.is_dated else digest, held=held is not None and held.hash is not None)
+            if stream != "rejects":
+                counts = self.counts(stream)
+                if before is None:
+                    counts.new += 1
+                else:
+                    counts.changed += 1
+        if held is not None:
+            if fresh and stream == "deals" and _has_moved(record, held):
+                self._moved.add(key)
+            kind = record.presence if stream == "deals" else "present"
+            self._say(self._presence.of_version(stream, key, kind, at.read_at_us, held, fresh=fresh), at)
+        if self._is_noting or stream == "field_defs":
+            self._note(record, stream, key)
 
-    def _count_fresh(self, stream: str, key: str, held: HeldRow | None) -> None:
-        if stream == "rejects":
-            return
-        known = (held is not None and held.hash is not None) or self._contents.get((stream, key)) is not None
-        if known:
-            self.counts(stream).changed += 1
-        else:
-            self.counts(stream).new += 1
+    def _is_new_date(self, mark: tuple[str, str, int], digest: str, known: Known) -> bool:
+        """True when a dated row differs from what was landed for its own instant."""
+        before = self._dated.get(mark)
+        if before is None:
+            before = known.dated.get(mark)
+        if before == digest:
+            return False
+        self._dated.put(mark, digest, held=mark in known.dated)
+        return True
 
     def _note(self, record: Any, stream: str, key: str) -> None:
+        """Things that only some connectors need: drift of fields, and rejects that are good again."""
         if isinstance(record, FieldDef):
             self._drift.saw_definition(record)
         elif self._drift.from_raw and stream != "rejects":
             self._drift.saw_raw(stream, record.raw)
-        if self._watched_keys() and self._watched_by_record:
+        if self._watched_by_record:
             self._good_again.update(self._watched_by_record.get(joined_key(stream, key) + ":", ()))
 
     # --- presence --------------------------------------------------------------------------------------------------------------------
 
     def _assertion(self, item: Item, known: Known) -> None:
         record, stream, key, _, at = item
-        held = known.rows.get((stream, key))
-        self._sweeps.saw(stream, key)
+        held = known.rows.get(stream, {}).get(key)
         if isinstance(record, Seen):
             self._say(self._presence.of_seen(stream, key, at.read_at_us, held), at)
             return
@@ -296,14 +307,14 @@ class Intake:
         at = self._stamper.of(read_at)
         for chunk in _chunks(keys):
             tombs = [Tombstone(stream=stream, key=key, kind=kind, read_at=read_at) for key in chunk]
-            items = [Item(tomb, stream, tomb.key, None, at) for tomb in tombs]
-            known = self._look_up(items)
-            for item in items:
-                held = known.rows.get((stream, item.key))
-                row, went = self._presence.of_tombstone(item.record, at.read_at_us, held)
+            known = self._look_up([(tomb, stream, tomb.key, None, at) for tomb in tombs])
+            for tomb in tombs:
+                held = known.rows.get(stream, {}).get(tomb.key)
+                row, went = self._presence.of_tombstone(tomb, at.read_at_us, held)
                 self._say(row, at, known)
                 if stream != "rejects":
                     self.counts(stream).deleted += went
+            self._hand_over()
 
     def already_missing(self, stream: str, keys: Iterable[str], kind: Any, read_at: datetime) -> int:
         """How many of `keys` were marked so for this very instant before: a dated sweep that is read again finds them again."""
@@ -342,17 +353,22 @@ class Intake:
     # --- history ---------------------------------------------------------------------------------------------------------------------
 
     def _reading(
-        self, item: Item, reading: Reading, known: Known, held_events: dict[str, dict[tuple[str, str], str]]
+        self, reading: Reading, at: Stamp, known: Known, held_events: dict[str, dict[tuple[str, str], str]]
     ) -> None:
         for event in reading.events:
             self.counts(event.stream).read += 1
         for bad in reading.bad:
             self._set_aside(bad.event, bad.error)
-        last = known.histories.get(item.key)
-        events = self._events_to_write(item, reading, last, held_events.get(item.key, {}), known)
+        deal_id = reading.deal_id
+        last = known.histories.get(deal_id)
+        self.counts("history_reads").read += 1
+        if at.is_dated:
+            is_new = self._is_new_date(("history_reads", deal_id, at.read_at_us), reading.digest, known)
+            events: Sequence[Event] | None = reading.events if is_new else None
+        else:
+            events = self._events_to_write(reading, last, held_events.get(deal_id, {}))
         if events is None:
             return
-        at = item.stamp
         ordinal = self._next()
         row = ReadingRow(
             deal_id=reading.deal_id,
@@ -374,21 +390,13 @@ class Intake:
                 counts.changed += 1
         self.counts("history_reads").new += last is None
         self.counts("history_reads").changed += last is not None
-        self._readings.put(item.key, UNKNOWN if at.is_dated else reading.digest, held=last is not None)
+        self._readings.put(deal_id, UNKNOWN if at.is_dated else reading.digest, held=last is not None)
 
     def _events_to_write(
-        self, item: Item, reading: Reading, last: HeldHistory | None, held: dict[tuple[str, str], str], known: Known
+        self, reading: Reading, last: HeldHistory | None, held: dict[tuple[str, str], str]
     ) -> Sequence[Event] | None:
         """The events to land with this reading; None when it says nothing new."""
-        self.counts("history_reads").read += 1
-        if item.stamp.is_dated:
-            mark = ("history_reads", item.key, item.stamp.read_at_us)
-            before = self._dated.get(mark) or known.dated.get(mark)
-            if before == reading.digest:
-                return None
-            self._dated.put(mark, reading.digest, held=mark in known.dated)
-            return reading.events
-        now = self._readings.get(item.key)
+        now = self._readings.get(reading.deal_id)
         if reading.complete:
             if now is not None:
                 return None if now == reading.digest else reading.events
@@ -396,7 +404,7 @@ class Intake:
             # After a move an equal reading is written once more: it proves that the history was read since.
             return (
                 None
-                if is_same and last is not None and last.is_current and item.key not in self._moved
+                if is_same and last is not None and last.is_current and reading.deal_id not in self._moved
                 else reading.events
             )
         if now is not None or last is None:
@@ -411,29 +419,22 @@ class Intake:
         counts.read += 1
         counts.dropped += reject.is_dropped is True
         counts.rejected += reject.is_dropped is not True
-        if key in self._watched_keys():
+        if key in self._watched:
             self._rejected_now.add(key)
         if reject.stream in KEYED_STREAMS:
-            self._sweeps.saw(rejects_of(reject.stream), key)
+            self._sweeps.saw(rejects_of(reject.stream), [key])
             if reject.key:
                 # It is there, if not as it should be: a sweep must not take it for gone.
-                self._sweeps.saw(reject.stream, reject.key)
+                self._sweeps.saw(reject.stream, [reject.key])
 
     def refused(self, stream: str, key: str, column: str, kind: str) -> None:
         """A spooled row that DuckDB could not store."""
         error = BadRecordError("bad_value", f"{stream}.{column} holds something that is no {kind}.")
         reject = Reject(stream=stream, reason=error.reason, detail=error.detail, key=key)
         self.counts(stream).read -= 1  # it was counted when it came
-        item = Item(reject, "rejects", _REJECTS.key(reject), _REJECTS, self._stamper.now())
+        item: Item = (reject, "rejects", _REJECTS.key(reject), _REJECTS, self._stamper.now())
         self._version(item, self._look_up([item]))
-
-    def _watched_keys(self) -> set[str]:
-        """Keys of live rejects, read once; `_watched_by_record` has them by the record that they are about."""
-        if self._watched is None:
-            self._watched = set(itertools.islice(self._index.live_keys("rejects"), _REJECTS_WATCHED))
-            for key in self._watched:
-                self._watched_by_record.setdefault(key[: key.rindex(":") + 1], []).append(key)
-        return self._watched
+        self._hand_over()
 
     # --- lines out -------------------------------------------------------------------------------------------------------------------
 
@@ -442,7 +443,16 @@ class Intake:
         return self._ordinal
 
     def _put(self, stream: str, line: bytes) -> None:
-        self._spools.add(stream, line, self._stamper.sequence)
+        lines = self._lines.get(stream)
+        if lines is None:
+            lines = self._lines[stream] = []
+        lines.append(line)
+
+    def _hand_over(self) -> None:
+        """Give the lines of this batch to the spools."""
+        lines, self._lines = self._lines, {}
+        for stream, batch in lines.items():
+            self._spools.add(stream, batch, self._stamper.sequence)
 
 
 _EVENT_CODECS = {codec.stream: codec for codec in CODECS.values() if codec.stream in EVENT_STREAMS}

@@ -24,10 +24,10 @@ from warehouse.landing.schema import STREAMS, column_type
 MOST_BYTES = 8_000_000
 
 _encode = msgspec.json.Encoder().encode
+_convert = msgspec.convert
 _replace = msgspec.structs.replace
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_NULL = msgspec.Raw(b"null")
 _DECIMAL_LIMITS = {"DECIMAL(18,4)": Decimal(10) ** 14, "DECIMAL(24,12)": Decimal(10) ** 12}
 
 
@@ -41,7 +41,7 @@ class BadRecordError(Exception):
 
 
 class Content(NamedTuple):
-    """A record encoded: its JSON up to `read_at` (exclusive), its raw as JSON text in JSON, and its content hash in hex."""
+    """A record encoded: its JSON without `read_at`, `raw` and the closing brace, its raw as JSON text in JSON, and its content hash in hex."""
 
     head: bytes
     raw: bytes
@@ -81,101 +81,94 @@ class Codec:
     """Encodes the records of one type into lines of one stream."""
 
     def __init__(self, record: type[Record], stream: str, key: tuple[str, ...] | Callable[[Any], str]) -> None:
-        names = record.__struct_fields__
+        hints = typing.get_type_hints(record)
+        kinds = {name: column_type(stream, name, hints[name]) for name in record.__struct_fields__}
         self.record = record
         self.stream = stream
-        self.has_raw = "raw" in names
-        self.has_read_at = "read_at" in names
-        blanks: dict[str, Any] = {"read_at": None} if self.has_read_at else {}
-        if self.has_raw:
-            blanks["raw"] = _NULL
-        # The blanks are the struct's last fields; `encode` cuts them off and `line` writes them anew.
-        if tuple(names[-len(blanks) :]) != tuple(blanks):
-            raise TypeError(f"{record.__name__}: read_at and raw must be its last fields, in this order")
-        self._blanks = blanks
-        tail = "".join(f',"{name}":null' for name in blanks) + "}"
-        self._tail = tail.encode()
-        self._checks = _checks(record, stream)
-        self._instants = _getter([name for name, check in self._checks.items() if check is _is_utc])
-        others = {name: check for name, check in self._checks.items() if check is not _is_utc}
-        self._others = _getter(list(others))
-        self._other_checks = tuple(others.values())
+        self.has_raw = "raw" in kinds
+        self.has_read_at = "read_at" in kinds
+        own = {name: kind for name, kind in kinds.items() if name not in ("raw", "read_at")}
+        self._row = _row_type(record, {name: hints[name] for name in own})
+        self._instants = _getter([name for name, kind in own.items() if kind == "TIMESTAMP"])
+        self._decimals = _getter([name for name, kind in own.items() if kind in _DECIMAL_LIMITS])
+        self._limits = tuple(_DECIMAL_LIMITS[kind] for kind in own.values() if kind in _DECIMAL_LIMITS)
+        self._line = b"%b" + b"%b" * self.has_read_at + b',"raw":%b' * self.has_raw
+        self._line += b',"_key":%b,"_ordinal":%d,"_hash":"%b"%b'
         self.key = key if callable(key) else _key_of(key)
 
     def encode(self, record: Any) -> Content:
         """Check and encode. Raises BadRecordError."""
-        fixes = self._blanks if self._is_plain(record) else {**self._blanks, **self._fixed(record)}
         try:
-            raw = _encode(record.raw) if self.has_raw else b""
-            head = _encode(_replace(record, **fixes))
+            row = _convert(record, self._row, from_attributes=True)
+            for value in self._instants(row):
+                if value is not None and value.tzinfo is not UTC:
+                    row = self._in_utc(row)
+                    break
+            for value, limit in zip(self._decimals(row), self._limits, strict=False):
+                if value is not None and not (value.is_finite() and -limit < value < limit):
+                    raise BadRecordError(
+                        "bad_decimal", f"{self.record.__name__} has an amount that is not finite, or too large."
+                    )
+            head = _encode(row)
+            if not self.has_raw:
+                return Content(head[:-1], b"", hashlib.sha256(head).hexdigest()[:16])
+            raw = _encode(record.raw)
             digest = hashlib.sha256(head)
             digest.update(raw)
-            text = _encode(raw.decode()) if self.has_raw else b""
-        except (TypeError, ValueError, UnicodeError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-            raise BadRecordError(
-                "not_encodable", f"{self.record.__name__} cannot be written as JSON: {_words(error)}"
-            ) from None
+            text = _encode(raw.decode())
+        except msgspec.ValidationError as error:
+            raise BadRecordError("bad_value", f"{self.record.__name__}: {_without_values(str(error))}") from None
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            words = f"{self.record.__name__} cannot be written as JSON: {_words(error)}"
+            raise BadRecordError("not_encodable", words) from None
         if len(head) + len(text) > MOST_BYTES:
-            raise BadRecordError(
-                "too_large", f"{self.record.__name__} has {len(head) + len(text):,} bytes, more than {MOST_BYTES:,}."
-            )
-        return Content(head[: -len(self._tail)], text, digest.hexdigest()[:16])
+            size = f"{len(head) + len(text):,} bytes, more than {MOST_BYTES:,}"
+            raise BadRecordError("too_large", f"{self.record.__name__} has {size}.")
+        return Content(head[:-1], text, digest.hexdigest()[:16])
 
     def line(self, content: Content, key: str, ordinal: int, stamp: Stamp) -> bytes:
         """One line of newline JSON."""
-        own = stamp.own if self.has_read_at else b""
+        head, raw, digest = content.head, content.raw, content.digest.encode()
         if self.has_raw:
-            return b'%b%b,"raw":%b,"_key":%b,"_ordinal":%d,"_hash":"%b"%b' % (
-                content.head,
-                own,
-                content.raw,
-                _encode(key),
-                ordinal,
-                content.digest.encode(),
-                stamp.shared,
-            )
-        return b'%b%b,"_key":%b,"_ordinal":%d,"_hash":"%b"%b' % (
-            content.head,
-            own,
-            _encode(key),
-            ordinal,
-            content.digest.encode(),
-            stamp.shared,
-        )
+            if self.has_read_at:
+                return self._line % (head, stamp.own, raw, _encode(key), ordinal, digest, stamp.shared)
+            return self._line % (head, raw, _encode(key), ordinal, digest, stamp.shared)
+        if self.has_read_at:
+            return self._line % (head, stamp.own, _encode(key), ordinal, digest, stamp.shared)
+        return self._line % (head, _encode(key), ordinal, digest, stamp.shared)
 
-    def _is_plain(self, record: Any) -> bool:
-        """True when every checked value can be written as it is. Written out flat: it runs for every record."""
-        for value in self._instants(record):
-            if value is not None and (value.__class__ is not datetime or value.tzinfo is not UTC):
-                return False
-        checks = self._other_checks
-        return all(value is None or checks[index](value) for index, value in enumerate(self._others(record)))
-
-    def _fixed(self, record: Any) -> dict[str, Any]:
-        """Values that can be put right (other zones to UTC, whole numbers to decimals); raises BadRecordError for the rest."""
-        fixes: dict[str, Any] = {}
-        for name, kind in self._checks.items():
-            value = getattr(record, name)
-            if value is None or kind(value):
-                continue
-            where = f"{self.record.__name__}.{name}"
-            if kind is _is_utc and type(value) is datetime:
+    def _in_utc(self, row: Any) -> Any:
+        """The row with its instants in UTC. Raises BadRecordError for one without a zone."""
+        fixes: dict[str, datetime] = {}
+        for name in self._row.__struct_fields__:
+            value = getattr(row, name)
+            if type(value) is datetime and value.tzinfo is not UTC:
+                where = f"{self.record.__name__}.{name}"
                 if value.tzinfo is None or value.utcoffset() is None:
                     raise BadRecordError(
                         "naive_instant", f"{where} has no time zone; the connector must make it aware."
                     )
                 fixes[name] = _to_utc(value, where)
-            elif type(value) is int and name in ("amount", "home_amount", "rate"):
-                fixes[name] = Decimal(value)
-                if not kind(fixes[name]):
-                    raise BadRecordError("bad_decimal", f"{where} is too large to be stored.")
-            elif isinstance(value, Decimal):
-                raise BadRecordError("bad_decimal", f"{where} is not a finite number, or too large to be stored.")
-            else:
-                raise BadRecordError(
-                    "bad_value", f"{where} is of type {type(value).__name__} or not one of the values it may have."
-                )
-        return fixes
+        return _replace(row, **fixes)
+
+
+def _row_type(record: type[Record], hints: dict[str, Any]) -> type[msgspec.Struct]:
+    """The record without `read_at` and `raw`, checked strictly when it is filled; a None is not written.
+
+    So a field that a later release adds does not change the hash of records that lack it.
+    """
+    fields: list[Any] = []
+    for name, hint in hints.items():
+        is_optional = type(None) in typing.get_args(hint)
+        fields.append((name, hint, None) if is_optional else (name, hint))
+    return msgspec.defstruct(f"{record.__name__}Row", fields, kw_only=True, omit_defaults=True)
+
+
+def _without_values(message: str) -> str:
+    """A validation message names type and field; only for a wrong choice it quotes the value, which must not be shown."""
+    if message.startswith("Invalid enum value"):
+        return "not one of the values it may have" + message[message.rfind(" - at ") :]
+    return message
 
 
 def instant_json(instant: datetime) -> bytes:
@@ -209,7 +202,12 @@ def _key_of(names: tuple[str, ...]) -> Callable[[Any], str]:
     if len(names) == 1:
         name = names[0]
         get = attrgetter(name)
-        return lambda record: checked_key(get(record), name)
+
+        def single(record: Any) -> str:
+            value = get(record)
+            return value if value.__class__ is str and value else checked_key(value, name)
+
+        return single
 
     def joined(record: Any) -> str:
         parts = [getattr(record, name) for name in names]
@@ -223,70 +221,12 @@ def _key_of(names: tuple[str, ...]) -> Callable[[Any], str]:
     return joined
 
 
-def _is_utc(value: Any) -> bool:
-    return value.__class__ is datetime and value.tzinfo is UTC
-
-
-def _is_day(value: Any) -> bool:
-    return value.__class__ is date
-
-
-def _fits(limit: Decimal) -> Callable[[Any], bool]:
-    def fits(value: Any) -> bool:
-        return value.__class__ is Decimal and value.is_finite() and -limit < value < limit
-
-    return fits
-
-
 def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
     """Values of several attributes as a tuple, also for one or none."""
     if not names:
         return lambda record: ()
     get = attrgetter(*names)
     return get if len(names) > 1 else lambda record: (get(record),)
-
-
-def _is_whole(value: Any) -> bool:
-    return value.__class__ is int and -(2**63) <= value < 2**63
-
-
-def _is_number(value: Any) -> bool:
-    return value.__class__ is float or value.__class__ is int
-
-
-def _is_flag(value: Any) -> bool:
-    return value is True or value is False
-
-
-_NUMBERS: dict[str, Callable[[Any], bool]] = {"BIGINT": _is_whole, "DOUBLE": _is_number, "BOOLEAN": _is_flag}
-
-
-def _checks(record: type[Record], stream: str) -> dict[str, Callable[[Any], bool]]:
-    """Field name -> what its value must fulfil, for the fields whose wrong values DuckDB would refuse or misread."""
-    found: dict[str, Callable[[Any], bool]] = {}
-    for name, hint in typing.get_type_hints(record).items():
-        if name in ("read_at", "raw"):
-            continue
-        kind = column_type(stream, name, hint)
-        if kind == "TIMESTAMP":
-            found[name] = _is_utc
-        elif kind == "DATE":
-            found[name] = _is_day
-        elif kind in _DECIMAL_LIMITS:
-            found[name] = _fits(_DECIMAL_LIMITS[kind])
-        elif kind in _NUMBERS:
-            found[name] = _NUMBERS[kind]
-        else:
-            values = _literal_values(hint)
-            if values:
-                found[name] = values.__contains__
-    return found
-
-
-def _literal_values(hint: Any) -> frozenset[Any]:
-    if typing.get_origin(hint) is typing.Literal:
-        return frozenset(typing.get_args(hint))
-    return frozenset(value for arg in typing.get_args(hint) for value in _literal_values(arg))
 
 
 def _words(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import duckdb
@@ -17,8 +17,7 @@ from warehouse.landing.store import Store
 #: A spool becomes a part at this many rows or bytes; both bound the memory that COPY needs.
 MOST_ROWS = 50_000
 MOST_SPOOL_BYTES = 128_000_000
-_ROW_GROUP = 20_000
-_BUFFER = 1_000_000
+_ROW_GROUP = 10_000
 
 #: Called for a row that DuckDB refuses: (stream, key, column, type).
 OnRefused = Callable[[str, str, str, str], None]
@@ -73,12 +72,12 @@ class Spools:
         """Rows that await the next commit."""
         return sum(spool.rows for spool in self._spools.values()) + sum(part.rows for part in self._parts)
 
-    def add(self, stream: str, line: bytes, sequence: int) -> None:
-        """Append a line to the stream's spool. A full spool becomes a part (which no manifest names yet)."""
+    def add(self, stream: str, lines: Sequence[bytes], sequence: int) -> None:
+        """Append lines to the stream's spool. A full spool becomes a part (which no manifest names yet)."""
         spool = self._spools.get(stream)
         if spool is None:
             spool = self._spools[stream] = _Spool(self._store.scratch(self._source_key) / f"{stream}.ndjson")
-        spool.add(line)
+        spool.add(lines)
         if spool.rows >= MOST_ROWS or spool.bytes >= MOST_SPOOL_BYTES:
             self._close(stream, sequence)
 
@@ -130,26 +129,16 @@ class _Spool:
         self.path = path
         self.rows = 0
         self.bytes = 0
-        self._lines: list[bytes] = []
-        self._buffered = 0
         self._file = path.open("wb")
 
-    def add(self, line: bytes) -> None:
-        self._lines.append(line)
-        self.rows += 1
-        self._buffered += len(line)
-        if self._buffered >= _BUFFER:
-            self._flush()
+    def add(self, lines: Sequence[bytes]) -> None:
+        data = b"".join(lines)
+        self._file.write(data)
+        self.rows += len(lines)
+        self.bytes += len(data)
 
     def close(self) -> None:
-        self._flush()
         self._file.close()
-
-    def _flush(self) -> None:
-        self._file.write(b"".join(self._lines))
-        self.bytes += self._buffered
-        self._lines.clear()
-        self._buffered = 0
 
 
 class Origin(msgspec.Struct, frozen=True):

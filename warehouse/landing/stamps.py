@@ -22,13 +22,14 @@ class Stamper:
         self._now: Stamp | None = None
         self._taken_s = 0.0
         self._dated: tuple[datetime, Stamp] | None = None
+        self._monotonic = clock.monotonic
         self.sequence = 0
         #: The latest read time handed out (not counting dated ones).
         self.last = floor
 
     def is_old(self) -> bool:
         """True when the present stamp has stood for a second: what was taken under it must be handled first."""
-        return self._now is None or self._clock.monotonic() - self._taken_s >= _SPAN_S
+        return self._now is None or self._monotonic() - self._taken_s >= _SPAN_S
 
     def reset(self, sequence: int) -> None:
         """A commit is done: the next rows belong to `sequence`."""

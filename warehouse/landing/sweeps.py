@@ -6,7 +6,7 @@ names, so it can go on in the next sync.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -37,12 +37,12 @@ class Sweeps:
         self._keys: dict[str, _Keys] = {}
         self.open: dict[str, OpenSweep] = dict(manifest.sweeps)
 
-    def saw(self, stream: str, key: str) -> None:
-        """Account for a key: it was yielded, seen, rejected or named in a tombstone."""
+    def saw(self, stream: str, seen: Sequence[str]) -> None:
+        """Account for keys: they were yielded, seen, rejected or named in a tombstone."""
         keys = self._keys.get(stream)
         if keys is None:
             keys = self._keys[stream] = _Keys(self._store.scratch(self._source_key) / f"seen-{stream}.ndjson")
-        keys.add(key)
+        keys.extend(seen)
 
     def count(self, stream: str) -> int:
         """How many keys were noted since the sweep of `stream` began; one that was yielded twice counts twice."""
@@ -75,7 +75,7 @@ class Sweeps:
     def _missing(self, name: str, judged: Iterable[str]) -> Missing:
         held = _Keys(self._store.scratch(self._source_key) / "judged.ndjson")
         for key in judged:
-            held.add(key)
+            held.extend((key,))
         files = [self._store.locate(f"{self._source_key}/{file.path}") for file in self._open_files(name)]
         noted = self._keys.get(name)
         if noted is not None:
@@ -148,9 +148,9 @@ class _Keys:
         self._began = False
         self.rows = 0
 
-    def add(self, key: str) -> None:
-        self._buffer.append(key)
-        self.rows += 1
+    def extend(self, keys: Sequence[str]) -> None:
+        self._buffer += keys
+        self.rows += len(keys)
         if len(self._buffer) >= _BUFFERED:
             self._flush()
 

@@ -29,6 +29,7 @@ from warehouse.landing.sweeps import Sweeps
 
 #: Records handled at once.
 BATCH = 1_000
+_UNUSUAL = frozenset({SourceInfo, Reject})
 
 
 class WrongAccountError(ConfigError):
@@ -102,13 +103,18 @@ class Writer:
             self._end_sweep(record)
             return
         checked(record)
-        if isinstance(record, SourceInfo):
-            self._check_account(record)
-        elif isinstance(record, Reject) and isinstance(record.detail, str):
-            record = msgspec.structs.replace(record, detail=self._redact(record.detail))
+        if type(record) in _UNUSUAL:
+            record = self._looked_at(record)
         self._buffer.append(record)
         if len(self._buffer) >= BATCH:
             self.flush()
+
+    def _looked_at(self, record: Record) -> Record:
+        if isinstance(record, SourceInfo):
+            self._check_account(record)
+        elif isinstance(record, Reject) and isinstance(record.detail, str):
+            return msgspec.structs.replace(record, detail=self._redact(record.detail))
+        return record
 
     def flush(self) -> None:
         """Handle everything taken so far."""

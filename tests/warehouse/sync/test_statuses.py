@@ -121,7 +121,7 @@ def test_bad_records_go_to_the_rejects_with_reasons_and_never_end_the_sync(land)
     bad = {
         "naive_instant": {"created_at": datetime(2026, 1, 1)},  # noqa: DTZ001
         "bad_decimal": {"amount": Decimal("NaN")},
-        "bad_value": {"amount": 1.5},
+        "bad_value": {"status": "Won"},
         "not_encodable": {"raw": {"x": object()}},
         "bad_key": {"deal_id": ""},
     }
