@@ -26,7 +26,7 @@ from connectors.salesforce.survey import (
     USER_COLUMNS,
     Survey,
 )
-from connectors.sdk import ConfigError, Record, SourceInfo, Sync, Warn, Window, open_window
+from connectors.sdk import Checkpoint, ConfigError, Record, SourceInfo, Sync, Warn, Window, open_window
 
 #: From this many rows on Bulk takes fewer calls than pages of 2,000: a job takes about five.
 BULK_FROM = 10_000
@@ -67,7 +67,7 @@ class Run:
         if state.describe_is_due:
             known = dict(self.survey.fields)
             self.survey.describe(*DESCRIBED)
-            counts = {"deals": self._count()} if state.is_whole else {}
+            counts = {"deals": self.count_query()} if state.is_whole else {}
             self.survey.ask([*tables, *([] if state.is_whole else ["stages"])], counts)
             self._say_gone(known)
             state.keep_fields(self.survey.fields)
@@ -76,10 +76,9 @@ class Run:
             tables.append("stages")
         if (state.is_whole and "CurrencyIsoCode" in self.fields) or state.values.get("dated"):
             tables.append("dated_rates")
-        self._check_fields()
+        self.check_fields()
         self._ask_rows(tables)
         state.values["dropped"] = self.survey.dropped
-        self.warnings += self.survey.warnings
         self._make_context()
 
     def _ask_rows(self, tables: Sequence[str]) -> None:
@@ -87,15 +86,15 @@ class Run:
         state = self.state
         for name, source in (("users", self._users()), ("accounts", self._accounts()), ("deals", self.deals())):
             self.scans[name] = Scan(self.api, source)
-        self.windows["users"] = self._window("owners")
-        self.windows["accounts"] = self._window("companies")
+        self.windows["users"] = self.stream_window("owners")
+        self.windows["accounts"] = self.stream_window("companies")
         if "job" in self.sync.cursor("companies"):
             self.scans.pop("accounts")
         is_bulk = self.read is not None or (state.is_whole and self.survey.counts.get("deals", 0) >= BULK_FROM)
         pages = {name: scan.ask(self.windows[name]) for name, scan in self.scans.items() if self._is_readable(name)}
         if is_bulk or self.is_wide:
             pages.pop("deals")
-        counts = {} if state.is_whole else {"deals": self._count()}
+        counts = {} if state.is_whole else {"deals": self.count_query()}
         tasks: list[Callable[[], Any]] = [lambda: self.survey.ask(tables, counts, **pages)]
         if is_bulk and self.read is None:
             tasks += [self._start_deals, self._start_history]
@@ -131,12 +130,12 @@ class Run:
             )
             return None
 
-    def _count(self) -> str:
-        """Live deals that a read of everything would give."""
-        whole = open_window({}, start_date=self.settings.start_date)
-        return soql.count("Opportunity", soql.inside(whole))
+    def count_query(self, window: Window | None = None, entity: str = "Opportunity") -> str:
+        """A COUNT() of live rows in a window; by default of all that a whole read would give."""
+        return soql.count(entity, soql.inside(window or open_window({}, start_date=self.settings.start_date)))
 
-    def _window(self, stream: str) -> Window:
+    def stream_window(self, stream: str) -> Window:
+        """What to read of owners or companies now."""
         cursor = self.sync.cursor(stream)
         overlap = self.settings.overlap_minutes + (24 * 60 if self.state.wide_is_due else 0)
         return open_window(cursor, overlap_minutes=overlap)
@@ -186,6 +185,10 @@ class Run:
     def _accounts(self) -> Source:
         return self._source("Account", lambda: self.columns("Account", ACCOUNT_COLUMNS))
 
+    def account_scan(self) -> Scan:
+        """A scan of accounts that was not asked for in a bundle."""
+        return Scan(self.api, self._accounts())
+
     def _users(self) -> Source:
         standard = ("UserType = 'Standard'",) if "UserType" in self.survey.fields["User"] else ()
         return self._source("User", lambda: self.columns("User", USER_COLUMNS), standard)
@@ -211,7 +214,7 @@ class Run:
         self._say_gone(known)
         self._groups = None
         self.state.keep_fields(self.survey.fields)
-        self._check_fields()
+        self.check_fields()
         if self.stages.rows:
             self._make_context()
 
@@ -227,7 +230,8 @@ class Run:
                     )
                 )
 
-    def _check_fields(self) -> None:
+    def check_fields(self) -> None:
+        """Raise ConfigError when a field is hidden without which there is no deal or no history."""
         for entity, needed in (("Opportunity", DEAL_NEEDED), ("OpportunityHistory", HISTORY_NEEDED)):
             missing = self.survey.fields[entity].missing(needed)
             if missing:
@@ -240,7 +244,7 @@ class Run:
     def _make_context(self) -> None:
         survey = self.survey
         if not self.stages.rows:
-            self.stages = StageBook(self.sync.cursor("stages"), survey.rows("stages"))
+            self.stages = StageBook(self.sync.cursors.get("stages", {}), survey.rows("stages"))
         self.context = MapContext(
             pipelines=pipelines_of(survey.rows("record_types")),
             labels=self.fields.labels,
@@ -277,6 +281,28 @@ class Run:
         }
         yield from fields.definitions(body, "deal", more=more)
 
+    def job_marks(self) -> Iterator[Record]:
+        """Remember jobs at once: a sync that is killed from here on is gone on with."""
+        if self.read is not None:
+            yield Checkpoint(stream="deals", cursor=self.state.cursor(self.read))
+
+    def learn_stages(self) -> Iterator[Record]:
+        """Which stages each process offers."""
+        record_types = self.survey.rows("record_types")
+        yield from self.stages.learn_offers(
+            self.api, record_types, self.context.pipelines, anew=self.state.is_whole and self.state.resumed is None
+        )
+
+    def told(self) -> Iterator[Record]:
+        """Warnings so far; each once."""
+        while self.warnings or self.survey.warnings:
+            yield (self.survey.warnings or self.warnings).pop(0)
+
+    def finish(self) -> None:
+        """Everything is read."""
+        self.state.done(server_began=self.api.server_began)
+        self.state.values["dated"] = bool(self.survey.rows("dated_rates"))
+
     def pipelines(self) -> Iterator[Record]:
         """Sales processes that record types use; the default one where there are none."""
         by_process: dict[str, list[Row]] = {}
@@ -288,7 +314,7 @@ class Run:
                 continue
             named = {"Id": pipeline_id, "Name": " / ".join(str(row.get("Name")) for row in record_types)}
             yield mapping.pipeline(processes.get(pipeline_id, named), record_types)
-        if not by_process:
+        if not by_process or self.stages.uses(DEFAULT_PIPELINE):
             yield mapping.default_pipeline()
 
 

@@ -77,6 +77,10 @@ class StageBook:
             members = self._members[pipeline] = set()
         members.add(stage)
 
+    def uses(self, pipeline: str) -> bool:
+        """True when a deal of `pipeline` was seen, now or before."""
+        return bool(self._members.get(pipeline))
+
     def stages(self, held: Held) -> Iterator[Record]:
         """Stage records that were not yielded yet in this sync."""
         for pipeline, names in sorted(self._members.items()):
