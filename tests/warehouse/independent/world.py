@@ -168,7 +168,7 @@ def make_world(seed: int = 7, deals: int = 2100) -> World:
     sources = [
         Source("force", "Force EMEA", AS_OF),
         Source("spot", "Spot", AS_OF - timedelta(days=10, hours=3)),
-        Source("sheet", "Tracker", AS_OF - timedelta(hours=5)),
+        Source("sheet", "Tracker", AS_OF.replace(hour=0, minute=0)),
     ]
     people = {
         f"{s}:u{n}": (f"u{n}@example.com" if n < 4 else f"{s}:u{n}", f"Person {n}")

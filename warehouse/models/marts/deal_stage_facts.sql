@@ -30,6 +30,7 @@ hits as (  -- every stage against the visits at or above it (and those one step 
         max(case when v.level > l.stage_order then v.seq end) as last_seq_above,
         min(case when v.stage_rank = l.stage_rank then v.seq end) as first_visit_seq,
         min(case when v.stage_rank = l.stage_rank - 1 then v.seq end) as first_visit_below_seq,
+        min(case when v.stage_rank = l.stage_rank + 1 then v.seq end) as first_visit_above_seq,
         min(e.final_no) as final_no,
         bool_or(e.is_last_pipeline) as is_last_pipeline
     from main.mart_visits as v
@@ -49,18 +50,14 @@ reached as (
     where h.hit_seq is not null
 ),
 
-strict_lengths as (  -- how many stages from the first one on were all visited, each for the first time after the one below
+breaks as (  -- the first stage that breaks the strict order: not visited, or not for the first time after the one below
     select
         deal_no,
         pipeline_no,
-        coalesce(
-            min(case
-                when first_visit_seq is null then stage_rank - 1
-                when stage_rank > 1 and first_visit_below_seq is null then stage_rank - 2
-                when first_visit_below_seq > first_visit_seq then stage_rank - 1
-            end),
-            max(stage_rank)
-        ) as strict_length
+        min(case
+            when first_visit_seq is null or (stage_rank > 1 and coalesce(first_visit_below_seq, first_visit_seq) >= first_visit_seq)
+                then stage_rank
+        end) as broken_rank
     from reached
     group by deal_no, pipeline_no
 )
@@ -86,16 +83,16 @@ select
         when r.final_no = 0 and not r.is_last_pipeline then 'moved'
         else 'open'
     end as state,
-    r.stage_rank <= x.strict_length as is_strict,
-    case
-        when r.stage_rank = s.stage_total then r.final_no = 1 and r.stage_rank <= x.strict_length
-        else r.stage_rank < x.strict_length
+    coalesce(r.stage_rank < x.broken_rank, true) as is_strict,
+    coalesce(r.stage_rank < x.broken_rank, true) and case
+        when r.stage_rank = s.stage_total then r.final_no = 1
+        else coalesce(r.first_visit_above_seq > r.first_visit_seq, false)
     end as is_strict_advanced,
     case r.final_no when 0 then 'open' when 1 then 'won' else 'lost' end as final_outcome,
     d.amount_reporting,
     st.as_of_at
 from reached as r
-inner join strict_lengths as x on x.deal_no = r.deal_no and x.pipeline_no = r.pipeline_no
+inner join breaks as x on x.deal_no = r.deal_no and x.pipeline_no = r.pipeline_no
 inner join main.mart_deals as d on d.deal_no = r.deal_no
 inner join main.mart_stages as s on s.stage_no = r.stage_no
 cross join staging.settings as st

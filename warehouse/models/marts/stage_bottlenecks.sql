@@ -28,7 +28,7 @@ flow as (
         quantile_cont(case when is_current then dwell_days end, 0.5) as wip_median_age_days,
         sum(case when is_timed and entry_age_ms <= window_ms then 1 else 0 end) as arrivals,
         sum(case when is_timed and is_exit and exit_age_ms <= window_ms then 1 else 0 end) as departures,
-        sum(greatest(least(entry_age_ms, window_ms) - greatest(exit_age_ms, 0), 0)) / 86400000.0 as deal_days,
+        sum(greatest(least(entry_age_ms, window_ms) - greatest(exit_age_ms, 0), 0)) as deal_ms,
         sum(case when is_timed and visit_number > 1 then 1 else 0 end) as rework,
         sum(case when is_timed and is_exit and exit_movement = 'backward' then 1 else 0 end) as backward_exits,
         sum(case when is_timed and is_exit and exit_movement = 'lost' then 1 else 0 end) as lost_exits
@@ -63,7 +63,8 @@ stages as (
         cast(coalesce(t.stalled, 0) as bigint) as stalled_count,
         cast(coalesce(f.arrivals, 0) as bigint) as arrivals_90d,
         cast(coalesce(f.departures, 0) as bigint) as departures_90d,
-        coalesce(f.deal_days, 0) / st.flow_window_days as avg_wip_90d,
+        coalesce(f.deal_ms, 0) as deal_ms,
+        coalesce(f.deal_ms, 0) / 86400000.0 / st.flow_window_days as avg_wip_90d,
         cast(coalesce(f.rework, 0) as bigint) as rework_count,
         cast(coalesce(f.backward_exits, 0) as bigint) as backward_exit_count,
         cast(coalesce(f.lost_exits, 0) as bigint) as lost_exit_count,
@@ -86,7 +87,7 @@ stages as (
 shares as (
     select
         *,
-        sum(avg_wip_90d) over (partition by pipeline_key) as pipeline_wip,
+        sum(deal_ms) over (partition by pipeline_key) as pipeline_deal_ms,
         cast(sum(lost_amount) over (partition by pipeline_key) as double) as pipeline_lost_amount
     from stages
 ),
@@ -94,7 +95,7 @@ shares as (
 scores as (  -- each term 0..1, 0 where it is undefined
     select
         *,
-        coalesce(avg_wip_90d / nullif(pipeline_wip, 0), 0) as score_time,
+        coalesce(cast(deal_ms as double) / nullif(pipeline_deal_ms, 0), 0) as score_time,
         least(greatest(coalesce(cast(lost_amount as double) / nullif(pipeline_lost_amount, 0), 0), 0), 1) as score_loss,
         coalesce(cast(greatest(arrivals_90d - departures_90d, 0) as double) / nullif(arrivals_90d, 0), 0) as score_queue,
         coalesce(cast(rework_count as double) / nullif(visits_count, 0), 0) as score_rework

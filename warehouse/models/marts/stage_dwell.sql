@@ -20,7 +20,9 @@ plain as (  -- the naive numbers, over finished visits only
         count(*) as visits_count,
         sum(is_exit) as completed_count,
         quantile_cont(case when is_exit = 1 then dwell_days end, 0.5) as dwell_median_completed_days,
-        avg(case when is_exit = 1 then dwell_days end) as dwell_mean_completed_days
+        -- summed in whole milliseconds, so that the order of rows cannot change the last digit
+        sum(case when is_exit = 1 then cast(round(dwell_days * 86400000.0) as bigint) end) / 86400000.0 / nullif(sum(is_exit), 0)
+            as dwell_mean_completed_days
     from visits
     group by stage_no
 ),
@@ -85,9 +87,9 @@ select
     c.dwell_p90_days,
     p.dwell_median_completed_days,
     p.dwell_mean_completed_days,
-    case when p.visits_count > 0 then least(coalesce(c.cif_advanced_90d, 0), 1) end as cif_advanced_90d,
-    case when p.visits_count > 0 then least(coalesce(c.cif_lost_90d, 0), 1) end as cif_lost_90d,
-    case when p.visits_count > 0 then least(coalesce(c.cif_other_90d, 0), 1) end as cif_other_90d,
+    case when p.visits_count > 0 then round(least(coalesce(c.cif_advanced_90d, 0), 1), 12) end as cif_advanced_90d,
+    case when p.visits_count > 0 then round(least(coalesce(c.cif_lost_90d, 0), 1), 12) end as cif_lost_90d,
+    case when p.visits_count > 0 then round(least(coalesce(c.cif_other_90d, 0), 1), 12) end as cif_other_90d,
     coalesce(p.completed_count, 0) < st.small_sample_below as is_small_sample,
     st.as_of_at
 from main.mart_stages as s

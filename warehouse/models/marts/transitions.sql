@@ -46,7 +46,8 @@ counted as (
         count(*) as transition_count,
         count(distinct m.deal_no) as deal_count,
         count(m.days) as days_count,
-        avg(m.days) as mean_days,
+        -- summed in whole milliseconds, so that the order of rows cannot change the last digit
+        sum(cast(round(m.days * 86400000.0) as bigint)) / 86400000.0 / nullif(count(m.days), 0) as mean_days,
         quantile_cont(m.days, 0.5) as median_days,
         quantile_cont(m.days, 0.9) as p90_days,
         min(m.days) as min_days,
