@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from connectors.testing.bench import Bench, ContractError, must
 from connectors.testing.check import Check, Result, check, run_check
+from connectors.testing.checks import CHECKS
 from connectors.testing.harness import FaultKind, Harness, Impossible, NewField, TrueDeal, Truth
+from connectors.testing.suite import ContractSuite, contract_suite, prove
 from connectors.testing.worlds import WorldHarness
 
 __all__ = [
+    "CHECKS",
     "Bench",
     "Check",
     "ContractError",
+    "ContractSuite",
     "FaultKind",
     "Harness",
     "Impossible",
@@ -26,6 +30,8 @@ __all__ = [
     "Truth",
     "WorldHarness",
     "check",
+    "contract_suite",
     "must",
+    "prove",
     "run_check",
 ]

@@ -197,20 +197,31 @@ class Acme(Connector):
     @stream(Deal, HistoryRead, Reject, Checkpoint, cursor="updated")
     def deals(self, sync: Any) -> Iterator[Any]:
         """Deals that changed, each page with the history of those that were not held so."""
-        known = self.settings
-        window = open_window(sync.cursor("deals"), overlap_minutes=known.overlap_minutes, start_date=known.start_date)
+        window = self.window(sync)
         since = instant_text(window.start) if window.start else None
         newest = None
-        pages = TokenPages("after", at=("next",))
+        for rows in self.pages(since):
+            newest = latest(newest, *(parse_instant(row["updated"]) for row in rows))
+            yield from self.page(sync, rows, newest)
+
+    def window(self, sync: Any) -> Any:
+        known = self.settings
+        return open_window(sync.cursor("deals"), overlap_minutes=known.overlap_minutes, start_date=known.start_date)
+
+    def pages(self, since: str | None) -> Iterator[list[Any]]:
         ask = lambda page: self.api.get("deals", **{"from": since, "limit": self.limit}, **page.params)  # noqa: E731
-        for answer in walk(pages, ask):
-            rows = answer["results"]
-            stale = self.stale(sync, rows)
-            for row in rows:
-                yield from self.deal_or_reject(row)
-                newest = latest(newest, parse_instant(row["updated"]))
-            yield from self.histories(stale)
-            yield Checkpoint(stream="deals", cursor=next_cursor(sync.cursor("deals"), newest))
+        for answer in walk(TokenPages("after", at=("next",)), ask):
+            yield answer["results"]
+
+    def page(self, sync: Any, rows: list[Any], newest: Any) -> Iterator[Any]:
+        stale = self.stale(sync, rows)
+        for row in rows:
+            yield from self.deal_or_reject(sync, row)
+        yield from self.histories(stale)
+        yield Checkpoint(stream="deals", cursor=self.cursor(sync, newest))
+
+    def cursor(self, sync: Any, newest: Any) -> Any:
+        return next_cursor(sync.cursor("deals"), newest)
 
     def stale(self, sync: Any, rows: list[Any]) -> list[str]:
         """Deals of a page whose history must be read: not held in this version, or never read completely."""
@@ -223,7 +234,7 @@ class Acme(Connector):
             or not found.history_complete
         ]
 
-    def deal_or_reject(self, row: Any) -> Iterator[Any]:
+    def deal_or_reject(self, sync: Any, row: Any) -> Iterator[Any]:
         try:
             yield self.deal(row)
         except DataError as error:

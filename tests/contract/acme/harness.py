@@ -11,7 +11,6 @@ from connectors.testing import WorldHarness
 from tests.contract.acme.connector import Acme
 from tests.contract.acme.crm import CLIENT, AcmeCrm, MemoryServer
 
-
 _made: dict[tuple[int, int], bytes] = {}
 
 
