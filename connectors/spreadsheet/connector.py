@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -104,16 +105,17 @@ class Spreadsheet(Connector):
     )
     def deals(self, sync: Sync) -> Iterator[Record]:
         """Deals, their history and everything around them, snapshot by snapshot in order of their days."""
+        began = sync.clock.now()
         with tempfile.TemporaryDirectory(prefix="muara-fetch-") as folder:
             tables, found = self._find(sync, Path(folder))
             yield self._info(tables[0])
-            yield from self._read(sync, tables, found)
+            yield from self._read(sync, tables, found, began)
 
-    def _read(self, sync: Sync, tables: Sequence[Table], found: list[Snapshot]) -> Iterator[Record]:
-        remembered = memory.load(sync.cursors.get("deals", {}))
+    def _read(self, sync: Sync, tables: Sequence[Table], found: list[Snapshot], now: datetime) -> Iterator[Record]:
+        remembered = memory.proved(memory.load(sync.cursors.get("deals", {})), sync)
         done = dict(memory.load(sync.cursor("deals")).digests)
-        fresh = [snapshot for snapshot in found if done.get(snapshot.label) != snapshot.digest]
-        loader = Loader(self.settings, self._shown_name, tables, sync.clock.now())
+        fresh = [one for one in found if done.get(one.label) != one.digest or one.label in remembered.unproved]
+        loader = Loader(self.settings, self._shown_name, tables, now)
         failures: list[ConfigError] = []
         for number, snapshot in enumerate(fresh):
             sync.progress(number, len(fresh), snapshot.names)
@@ -132,7 +134,7 @@ class Spreadsheet(Connector):
                 yield from emission.records()
                 yield from memory.renames(remembered, emission, label)
                 remembered = memory.after(remembered, emission, label)
-            remembered = memory.read(remembered, snapshot.label, snapshot.digest)
+            remembered = memory.read(remembered, snapshot.label, snapshot.digest, now)
             yield Checkpoint(stream="deals", cursor=memory.dump(remembered))
         if failures and len(failures) == len(fresh):
             raise failures[0]
@@ -152,6 +154,10 @@ class Spreadsheet(Connector):
 
     def _find(self, sync: Sync, folder: Path) -> tuple[list[Table], list[Snapshot]]:
         """(tables, their snapshots), with everything fetched into `folder`."""
+        if self.settings.start_date is not None:
+            raise ConfigError(
+                "start_date: a sheet does not say when a deal was modified, so it is read whole. Remove the setting."
+            )
         asked = tables_of(self.settings)
         for table in asked:
             snapshots.check_zone(table)

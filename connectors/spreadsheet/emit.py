@@ -57,15 +57,15 @@ class Emission:
         *,
         settings: ConnectorSettings,
         title: str,
-        read_at: datetime,
-        is_dated: bool,
+        read_at: datetime | None,
+        now: datetime,
         known_stages: Sequence[tuple[str | None, str]] = (),
         shown_stages: Sequence[str] = (),
     ) -> None:
         self.tables, self.title, self.read_at = tables, title, read_at
         self._zero = settings.zero_amount
         # A date of the snapshot's own day is known on that day; an hour is added for clocks that are a little apart.
-        self._known_until = read_at + (timedelta(days=1) if is_dated else timedelta(hours=1))
+        self._known_until = now + timedelta(hours=1) if read_at is None else read_at + timedelta(days=1)
         self._stages: dict[tuple[str | None, str], None] = dict.fromkeys(known_stages)
         self._shown_stages = shown_stages
         self._is_joined = len(tables) > 1 or any(plan.layout == "log" for table in tables for plan in table.plans)

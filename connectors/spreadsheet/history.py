@@ -30,7 +30,7 @@ class History(msgspec.Struct, kw_only=True):
 
 
 def from_dates(
-    draft: Draft, *, pipeline_id: str, known_until: datetime, read_at: datetime, names_stage: bool
+    draft: Draft, *, pipeline_id: str, known_until: datetime, read_at: datetime | None, names_stage: bool
 ) -> History:
     """History from a row with stage dates. `names_stage`: the row also names the present stage (then a close date closes a closed one).
 
@@ -117,7 +117,7 @@ def _change(
     )
 
 
-def from_log(key: str, entries: Sequence[Draft], *, pipeline_ids: Sequence[str], read_at: datetime) -> History:
+def from_log(key: str, entries: Sequence[Draft], *, pipeline_ids: Sequence[str], read_at: datetime | None) -> History:
     """History from the rows of a log, in order of time, then of rows. Rows without a time or a stage must be left out before."""
     ordered = sorted(zip(entries, pipeline_ids, strict=True), key=lambda pair: (pair[0].changed_at, pair[0].row))
     changes: list[StageChange] = []

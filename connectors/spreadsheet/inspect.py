@@ -200,7 +200,7 @@ def _day_from(snapshot: Snapshot, asked: SpreadsheetSettings) -> str:
     if snapshot.day:
         return "from the file's name"
     at = snapshot.modified_at.astimezone(UTC)
-    return f"undated: counts as of the file's time, {at:%Y-%m-%d %H:%M} UTC, unless a tab or an 'as of' line says otherwise"
+    return f"undated: true whenever it is read (last changed {at:%Y-%m-%d %H:%M} UTC), unless a tab or an 'as of' line names a day"
 
 
 class _Look:

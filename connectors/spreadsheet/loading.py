@@ -63,8 +63,8 @@ class Loader:
             surveyed,
             settings=self.settings,
             title=self.title,
-            read_at=snapshots.read_at(day, snapshot.modified_at, self.tables[0].timezone, self.now),
-            is_dated=day is not None,
+            read_at=snapshots.read_at(day, self.tables[0].timezone, self.now),
+            now=self.now,
             known_stages=remembered.stages,
             shown_stages=self.settings.stages,
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from connectors.sdk.connector import Sync
 from connectors.sdk.errors import ConfigError
 from connectors.sdk.records import Record, Warn
 from connectors.spreadsheet import words
@@ -14,6 +16,8 @@ from connectors.spreadsheet.emit import Emission
 from connectors.spreadsheet.planning import SheetPlan
 from connectors.spreadsheet.snapshots import Snapshot
 
+#: A sweep counts from the beginning of its sync, which is a little before the connector is asked.
+_SLACK = timedelta(minutes=1)
 #: Fields whose column may not vanish in silence: the load stops, and the last good data stay.
 GUARDED = (
     "stage",
@@ -30,7 +34,10 @@ GUARDED = (
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """The cursor as a struct. `columns`: table number -> field -> header. `prints`: the last snapshot's deals, for suggesting renames."""
+    """The cursor as a struct. `columns`: table number -> field -> header. `prints`: the last snapshot's deals, for suggesting renames.
+
+    `unproved`: labels of snapshots read since `read_on` whose absences landing has not yet accepted; they are read again until it has.
+    """
 
     digests: dict[str, str] = {}
     stages: list[tuple[str | None, str]] = []
@@ -38,6 +45,8 @@ class Memory(msgspec.Struct, frozen=True):
     columns: dict[str, dict[str, str]] = {}
     latest: str = ""
     prints: dict[str, str] | None = None
+    unproved: list[str] = []
+    read_on: datetime | None = None
 
 
 def load(cursor: Mapping[str, Any]) -> Memory:
@@ -54,9 +63,22 @@ def dump(memory: Memory) -> dict[str, Any]:
     return found
 
 
-def read(memory: Memory, label: str, digest: str) -> Memory:
-    """Memory after a snapshot was read."""
-    return msgspec.structs.replace(memory, digests=memory.digests | {label: digest})
+def read(memory: Memory, label: str, digest: str, now: datetime) -> Memory:
+    """Memory after a snapshot was read in a sync that began `now`."""
+    unproved = [*memory.unproved, label] if label not in memory.unproved else memory.unproved
+    return msgspec.structs.replace(memory, digests=memory.digests | {label: digest}, unproved=unproved, read_on=now)
+
+
+def proved(memory: Memory, sync: Sync) -> Memory:
+    """Forget what is unproved once a sweep was accepted since it was read. Too many absences at once are not believed by landing until a
+    person accepts them, and then the rows must come again, though the file has not changed.
+    """
+    if memory.read_on is None or not memory.unproved:
+        return memory
+    days = (sync.clock.now() - memory.read_on + _SLACK).total_seconds() / 86400
+    if sync.sweep_is_due("deals", days):
+        return memory
+    return msgspec.structs.replace(memory, unproved=[])
 
 
 def after(memory: Memory, emission: Emission, label: str) -> Memory:

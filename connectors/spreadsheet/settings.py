@@ -63,7 +63,7 @@ _HeaderRow = Annotated[
 _SnapshotDate = Annotated[
     date | None,
     msgspec.Meta(
-        description="Day on which the sheet was true. Default: from file or tab name, an 'as of' cell, else file time."
+        description="Day on which the sheet was true. Default: from file or tab name, or an 'as of' cell; else it is true when read."
     ),
 ]
 

@@ -15,7 +15,7 @@ from connectors.spreadsheet.settings import Table
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """One reading: the files of each table, in the order of the tables. `day` None = undated, true at the time of the files."""
+    """One reading: the files of each table, in the order of the tables. `day` None = undated, true when it is read."""
 
     day: date | None
     modified_at: datetime
@@ -79,10 +79,14 @@ def _snapshot(day: date | None, inputs: tuple[tuple[FileRef, ...], ...], now: da
     return Snapshot(day, min(modified, now), inputs, files.digest(refs, fingerprint))
 
 
-def read_at(day: date | None, modified_at: datetime, zone: str, now: datetime) -> datetime:
-    """The instant at which a snapshot was true: its day's first moment in the sheet's zone, never later than now; else the files' time."""
+def read_at(day: date | None, zone: str, now: datetime) -> datetime | None:
+    """The instant at which a snapshot was true: its day's first moment in the sheet's zone, never later than now.
+
+    None for an undated one: it is true now. (The file's own time would make every row of an edited tracker a new version of its deal, and
+    it is the time of a copy or a download as often as of an edit.)
+    """
     if day is None:
-        return modified_at
+        return None
     return min(dates.instant(day, None, None, ZoneInfo(zone)), now)
 
 

@@ -403,7 +403,7 @@ def observed(deal, history, how: Writing) -> dict[str, object]:
 
 
 @settings(
-    max_examples=250,
+    max_examples=150,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -117,9 +117,10 @@ def test_maven_has_dates_where_the_file_has_dates_and_nowhere_else():
     assert len(got.deals) + len(got.rejects) == 8800
     paths = Counter(tuple(stage for stage, _ in path) for path in got.path_of.values())
     assert paths == {("engaging", "won"): 4238, ("engaging", "lost"): 2473, ("engaging",): 1589, (): 500}
-    for deal in got.deals.values():
+    history, deals = got.history, got.deals
+    for deal in deals.values():
         raw = deal.raw
-        days = [change.changed_at.date().isoformat() for change in got.history[deal.deal_id].stage_changes]
+        days = [change.changed_at.date().isoformat() for change in history[deal.deal_id].stage_changes]
         assert days == [raw[name] for name in ("engage_date", "close_date") if raw.get(name)]
         if deal.stage_id == "lost":
             assert deal.amount is None

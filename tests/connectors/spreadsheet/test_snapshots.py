@@ -132,11 +132,11 @@ def test_the_day_comes_from_setting_name_as_of_line_or_the_file(tmp_path):
     path = csv_file(tmp_path, text)
     assert read(path).deals["a"].read_at == datetime(2024, 5, 31, tzinfo=UTC)
     assert read(path, snapshot_date="2024-06-02").deals["a"].read_at == datetime(2024, 6, 2, tzinfo=UTC)
-    plain = csv_file(tmp_path, "Deal,Stage\nA,Lead\n", "plain.csv")
-    os.utime(plain, (1_700_000_000, 1_700_000_000))
-    assert read(plain).deals["a"].read_at == datetime.fromtimestamp(1_700_000_000, UTC)
-    os.utime(plain, (4_000_000_000, 4_000_000_000))
-    assert read(plain).deals["a"].read_at == NOW, "a file from the future is true now at the latest"
+    plain = read(csv_file(tmp_path, "Deal,Stage\nA,Lead\n", "plain.csv"))
+    assert plain.deals["a"].read_at is None, "an undated sheet is true when it is read"
+    assert plain.of(rec.SweepEnd)[0].read_at is None
+    future = read(csv_file(tmp_path, "Deal,Stage\nA,Lead\n", "p_2031-01-01.csv"))
+    assert future.deals["a"].read_at == NOW, "no snapshot is true later than now"
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,7 @@ def test_days_in_names(tmp_path, name, locale, day):
 
 def test_a_name_that_could_be_two_days_is_no_day(tmp_path):
     path = csv_file(tmp_path, "Deal,Stage\nA,Lead\n", "pipeline 03-06-2024.csv")
-    os.utime(path, (1_700_000_000, 1_700_000_000))
-    assert read(path).deals["a"].read_at.year == 2023
+    assert read(path).deals["a"].read_at is None
 
 
 def test_a_snapshot_whose_file_is_gone_is_mentioned(tmp_path):
@@ -181,3 +180,23 @@ def test_dates_are_days_in_the_zone_of_the_sheet(tmp_path):
         "2024-02-01T02:30:00+00:00",
     ]
     assert not got.deals["a"].dates_only
+
+
+def test_absences_that_landing_did_not_believe_come_again_though_the_file_is_the_same(tmp_path):
+    path = csv_file(tmp_path, HEAD + "1,Acme,ann,Lead,10\n2,Beta,bob,Lead,20\n")
+    first = read(path)
+    csv_file(tmp_path, HEAD + "1,Acme,ann,Lead,10\n")
+    first.sync.clock.advance(days=1)
+    doubted = first.again()
+    doubted.sync._swept = dict(first.sync._swept)  # as if the guard had tripped: the sweep is not recorded as done
+    doubted.sync.clock.advance(days=1)
+    again = doubted.again()
+    assert set(again.deals) == {"1"}
+    assert len(again.of(rec.SweepEnd)) == 1
+    again.sync.clock.advance(days=1)
+    assert data(again.again()) == [], "accepted this time"
+
+
+def test_a_start_date_is_refused_because_a_sheet_cannot_keep_it(tmp_path):
+    with pytest.raises(ConfigError, match="a sheet does not say when a deal was modified"):
+        read(csv_file(tmp_path, HEAD + "1,Acme,ann,Lead,10\n"), start_date="2024-01-01")
