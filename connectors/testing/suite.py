@@ -25,7 +25,7 @@ class ContractSuite:
 
 
 def contract_suite(harness: type[Harness]) -> type[ContractSuite]:
-    """The suite for one harness, to be given a name that pytest collects: `TestAcme = contract_suite(AcmeHarness)`."""
+    """The suite for one harness. Give it a name that pytest collects, such as `TestAcme`."""
     return type(f"Test{harness.connector.__name__}", (ContractSuite,), {"harness": harness})
 
 
