@@ -105,6 +105,22 @@ def _classify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mapping", metavar="FILE", help="a stage mapping file that wins over the dictionary")
 
 
+def _sandbox(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "systems", nargs="*", metavar="SYSTEM", help="salesforce, hubspot, pipedrive; default: all three"
+    )
+    parser.add_argument("--deals", type=int, default=200, help="deals of the made-up company (default: 200)")
+    parser.add_argument("--seed", type=int, default=7, help="the same seed makes the same company (default: 7)")
+    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="how long each call takes")
+    parser.add_argument("--port", type=int, default=0, help="first port; default: free ones")
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "dir", metavar="DIR", type=Path, help="folder for the files; those of the same name are replaced"
+    )
+
+
 def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, default=Path(".demo"), help="where to run it (default: .demo)")
     parser.add_argument("--keep", action="store_true", help="go on with what an earlier demo left there")
@@ -122,6 +138,7 @@ COMMANDS: Mapping[str, _Command] = {
     "rollback": _Command("publish the build before the present one", "cli_sync:rollback"),
     "show": _Command("everything known of one deal, raw records included", "cli_show:show", _deal),
     "report": _Command("print the headline tables of the published file", "cli_demo:report"),
+    "export": _Command("write the published tables as Parquet files", "cli_demo:export", _export),
     "stages": _Command(
         "what stage names count as",
         "",
@@ -149,6 +166,9 @@ COMMANDS: Mapping[str, _Command] = {
                 "show how a file would be read, and a source that would load it", "cli_sheets:inspect", _sheet
             )
         },
+    ),
+    "sandbox": _Command(
+        "serve fake CRMs on this machine, and print sources that read them", "cli_sandbox:sandbox", _sandbox
     ),
     "connectors": _Command("list connectors and their settings", "cli_project:connectors", _names),
     "doctor": _Command("look for what is wrong with this installation and project", "cli_project:doctor"),
@@ -256,7 +276,7 @@ def _call(args: argparse.Namespace, context: Context) -> int:
 
 
 def _print(result: Result, args: argparse.Namespace, context: Context) -> None:
-    if args.json:
+    if args.json and result.data is not None:
         from dagster_project.cli_output import to_json  # noqa: PLC0415 - fast start
 
         print(to_json(result.data), file=context.stdout)

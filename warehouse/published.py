@@ -10,6 +10,7 @@ import duckdb
 import msgspec
 
 from connectors.sdk.errors import ConfigError
+from warehouse.runner import literal
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,3 +65,18 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(str(path), read_only=True)
     except duckdb.Error as error:
         raise ConfigError(f"{path} cannot be opened as a DuckDB file: {error}") from None
+
+
+def export(path: Path, folder: Path) -> dict[str, int]:
+    """Write every table for analysts (schema `main`) to `folder/<table>.parquet`, each replaced in one step. Returns rows by table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {}
+    with _open(path) as con:
+        names = con.execute("select table_name from duckdb_tables() where schema_name = 'main' order by 1").fetchall()
+        for (name,) in names:
+            beside = folder / f".{name}.parquet.tmp"
+            con.execute(f"copy main.{name} to {literal(str(beside))} (format parquet, compression zstd)")
+            beside.replace(folder / f"{name}.parquet")
+            counted = con.execute(f"select count(*) from main.{name}").fetchone()
+            written[name] = int(counted[0]) if counted else 0
+    return written

@@ -184,6 +184,14 @@ def test_show_tells_how_each_step_is_known(hub):
     assert '"Deal ID": "2"' in text
 
 
+def test_export_writes_every_table_for_analysts_as_parquet(hub):
+    """B21: not every tool opens a DuckDB file."""
+    hub("run")
+    rows = hub("export", "out", "--json").data["rows"]
+    assert rows["deals"] == 3
+    assert {path.name for path in (hub.root / "out").iterdir()} == {f"{name}.parquet" for name in rows}
+
+
 def test_every_command_explains_itself():
     parser = build_parser()
     group = next(action for action in parser._actions if action.choices)
