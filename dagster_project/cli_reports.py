@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: Offending rows of a check that are named in a line.
 _NAMED = 3
+_KEYS = ("deal_key", "stage_key", "pipeline_key", "source_key")
 #: Messages of one kind that are printed in full.
 _OF_A_KIND = 3
 
@@ -141,7 +142,7 @@ def build_text(result: BuildResult) -> str:
 
 
 def _named(sample: Sequence[Mapping[str, Any]]) -> str:
-    keys = [
-        str(row[name]) for row in sample[:_NAMED] for name in ("deal_key", "stage_key", "source_key") if row.get(name)
-    ][:_NAMED]
-    return f" Such as {', '.join(keys)}." if keys else ""
+    """The first offending rows by the narrowest key that each carries."""
+    keys = [next((str(row[name]) for name in _KEYS if row.get(name)), "") for row in sample[:_NAMED]]
+    named = ", ".join(dict.fromkeys(key for key in keys if key))
+    return f" Such as {named}." if named else ""
