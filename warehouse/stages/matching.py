@@ -10,7 +10,7 @@ import msgspec
 from warehouse.stages.dictionary import NEUTRAL, SKIP, Dictionary, Term
 from warehouse.stages.text import is_unsegmented
 
-_INFIX_MIN = 4
+_INFIX_MIN = 5
 _PREFIX_REST_MIN = 3
 _ENDING_PER_LETTER, _ENDING_SLACK = 3, 4  # a stem of 3 letters takes endings of up to 5, one of 4 up to 8
 

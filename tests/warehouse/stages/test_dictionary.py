@@ -90,7 +90,18 @@ def test_a_more_specific_rule_is_never_weaker_nonsense() -> None:
         "reject",
         "fail",
     }
-    settled = closing | {"expire", "receive", "done", "confirm", "renew", "accept", "closing", "in_kind", "positive"}
+    settled = closing | {
+        "expire",
+        "receive",
+        "done",
+        "confirm",
+        "renew",
+        "accept",
+        "closing",
+        "in_kind",
+        "positive",
+        "convert",
+    }
     for rule in dictionary().rules:
         if len(rule.concepts) > 1 and rule.stages and rule.stages[0][0] in ("won", "lost") and rule.stages[0][1] >= 0.8:
             assert rule.concepts & settled, sorted(rule.concepts)

@@ -33,7 +33,7 @@ stages:
 
 
 def at(year: int) -> datetime:
-    return datetime(year, 6, 1)  # naive UTC, as DuckDB hands it over
+    return datetime(year, 6, 1, tzinfo=UTC).replace(tzinfo=None)  # naive UTC, as DuckDB hands it over
 
 
 def test_a_stage_id_is_answered_within_its_source_and_pipeline_only() -> None:

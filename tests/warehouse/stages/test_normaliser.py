@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import pytest
 
 from warehouse.stages import StageAnswer, StageLabel, StageMapping, classify, classify_one
@@ -307,3 +310,50 @@ def test_a_stricter_threshold_leaves_more_unmapped_with_the_answer_as_a_candidat
 def test_the_defaults_of_the_crms(label: str, wanted: str) -> None:
     answer = classify_one(StageLabel(label, outcome="open", position=3, pipeline_len=8, probability=0.25))
     assert answer.canonical_stage == wanted, answer.explanation
+
+
+# --- the default stages, translated
+
+WANTED = {
+    "prospecting": "prospecting",
+    "qualification": "qualification",
+    "needs": "discovery",
+    "value": "nurture",
+    "makers": "nurture",
+    "perception": "nurture",
+    "proposal": "proposal",
+    "negotiation": "negotiation",
+    "closed_won": "won",
+    "closed_lost": "lost",
+    "new": "prospecting",
+    "qualified": "qualification",
+    "won": "won",
+    "lost": "lost",
+}
+
+
+def _translations() -> list[tuple[str, str, str, str]]:
+    with (Path(__file__).parent / "defaults.csv").open(encoding="utf-8", newline="") as stream:
+        return [(row["lang"], key, row[key], WANTED[key]) for row in csv.DictReader(stream) for key in WANTED]
+
+
+def test_the_default_stages_in_seventy_five_languages() -> None:
+    """Our own translations of the CRM defaults, one row per language; one label alone, without flags or neighbours."""
+    rows = _translations()
+    assert len({lang for lang, *_ in rows}) >= 75
+    wrong = [
+        (lang, text, classify_one(text).canonical_stage) for lang, _, text, wanted in rows if stage(text) != wanted
+    ]
+    assert len(wrong) <= 2, wrong
+    assert not [row for row in wrong if row[2] in ("won", "lost")]
+
+
+def test_the_default_stages_as_whole_pipelines() -> None:
+    rows = _translations()
+    labels = [StageLabel(text, source_key=lang, pipeline="p") for lang, _, text, _ in rows]
+    wrong = [
+        (row, answer.canonical_stage)
+        for row, answer in zip(rows, classify(labels), strict=True)
+        if answer.canonical_stage != row[3]
+    ]
+    assert len(wrong) <= 2, wrong
