@@ -23,7 +23,7 @@ import msgspec
 from connectors.hubspot import mapping, wire
 from connectors.hubspot.api import Api, MissingScopesError, open_api
 from connectors.hubspot.mapping import Account
-from connectors.hubspot.reading import HISTORY_PAGE, LIST_PAGE, SEARCH_PAGE, Bad, DealReader
+from connectors.hubspot.reading import HISTORY_PAGE, LIST_PAGE, SEARCH_PAGE, Bad, DealReader, Walk
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.sdk import (
     Answer,
@@ -62,6 +62,8 @@ from connectors.sdk import (
 #: When more than this share of the deals changed, reading all of them is cheaper than by id.
 _CHANGED_SHARE = 3
 _SWEEP_DAYS = 7.0
+#: The search index lags by seconds or minutes (public threads); more than this is not believed.
+_LONGEST_LAG = timedelta(hours=6)
 #: Stages that only history names: at most so many are looked up in one sync.
 _MOST_AUDITS = 50
 
@@ -192,7 +194,7 @@ class _Session:
         self.known_stages: set[str] = set()
         self.rates: dict[str, tuple[datetime, CurrencyRate]] = {}
         self.unknown_stages: dict[tuple[str, str], None] = {}
-        self.companies_denied = False
+        self.company_walk: Walk | None = None
         self.doubtful = 0
 
     def _look_at_date(self, answer: Answer) -> None:
@@ -280,6 +282,8 @@ class _Session:
         """Everything, or what changed since the cursor; then companies, archived deals, merged ones and stages that only history knows."""
         cursor = self.sync.cursor("deals")
         started = self._date or self.sync.clock.now()
+        if not self.sync.cursor("companies"):
+            self.company_walk = self.reader.beside(self._company_page)
         window = open_window(cursor, overlap_minutes=self.settings.overlap_minutes, start_date=self.settings.start_date)
         is_first = not cursor
         newest: datetime | None
@@ -289,7 +293,7 @@ class _Session:
             since = window.start or started - timedelta(days=36_500)
             newest = yield from self._changed(since, started)
         yield from self._archived(whole=is_first)
-        yield from self._companies(whole=is_first)
+        yield from self._companies()
         yield from self._gone_stages()
         yield from (rate for _, rate in self.rates.values())
         if self.doubtful:
@@ -297,7 +301,14 @@ class _Session:
                 code="history_incomplete",
                 message=f"{self.doubtful} deal(s) whose stage history may lack entries; ops.checks lists them.",
             )
-        yield Checkpoint(stream="deals", cursor=next_cursor(cursor, newest or started, not_after=started))
+        yield Checkpoint(stream="deals", cursor=next_cursor(cursor, self._mark(newest, started), not_after=started))
+
+    @staticmethod
+    def _mark(newest: datetime | None, started: datetime) -> datetime:
+        """The newest instant received, so that the lag of the search index loses nothing; but no index lags for hours, and a portal whose
+        deals all share one old instant must not be listed again and again.
+        """
+        return latest(newest, started - _LONGEST_LAG) or started
 
     def _whole(self, started: datetime) -> Generator[Record, None, datetime]:
         newest: datetime | None = None
@@ -420,13 +431,13 @@ class _Session:
 
     # --- companies and stages that are gone -------------------------------------------------------------------
 
-    def _companies(self, *, whole: bool) -> Iterator[Record]:
+    def _companies(self) -> Iterator[Record]:
         """All companies at first, later those that changed. Without the scope a warning, and deals keep their company ids."""
         cursor = self.sync.cursor("companies")
         started = self._date or self.sync.clock.now()
         newest: datetime | None = None
         try:
-            if whole or not cursor:
+            if not cursor:
                 pages = self._all_companies()
             else:
                 since = open_window(cursor, overlap_minutes=self.settings.overlap_minutes).start or started
@@ -438,17 +449,18 @@ class _Session:
         except MissingScopesError as error:
             yield Warn(code="companies_not_read", message=f"companies are not read: {error}")
             return
-        yield Checkpoint(stream="companies", cursor=next_cursor(cursor, newest or started, not_after=started))
+        yield Checkpoint(stream="companies", cursor=next_cursor(cursor, self._mark(newest, started), not_after=started))
 
     def _all_companies(self) -> Iterator[dict[str, Any]]:
-        after: str | None = None
-        while True:
-            query = {"limit": min(self.sync.page_size or LIST_PAGE, LIST_PAGE), "properties": ",".join(_COMPANY)}
-            page = wire.page(self.api.list_companies(query | ({"after": after} if after else {})))
-            yield from (msgspec.json.decode(item) for item in page.results)
-            after = page.after
-            if after is None:
-                return
+        """What was read beside the deals, and the rest."""
+        aside, self.reader.aside = self.reader.aside, []
+        yield from (msgspec.json.decode(item) for item in aside)
+        if self.company_walk is not None:
+            yield from (msgspec.json.decode(item) for item in self.company_walk.rest())
+
+    def _company_page(self, after: str | None) -> wire.Page:
+        query = {"limit": min(self.sync.page_size or LIST_PAGE, LIST_PAGE), "properties": ",".join(_COMPANY)}
+        return wire.page(self.api.list_companies(query | ({"after": after} if after else {})))
 
     def _changed_companies(self, since: datetime, until: datetime) -> Iterator[dict[str, Any]]:
         found = dict(self.reader.changed(since, until, "companies"))

@@ -8,7 +8,8 @@ list is read again from there. Where the cursor is opaque and calls are slow, id
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -48,6 +49,15 @@ class DealReader:
     def __init__(self, api: Api, sync: Sync, wanted: Sequence[str]) -> None:
         self._api, self._sync, self._wanted = api, sync, tuple(wanted)
         self._calls: CallPolicy = sync.calls
+        #: Objects of the lists that `beside` named, as far as they were read beside the deals.
+        self.aside: list[msgspec.Raw] = []
+        self._walks: list[Walk] = []
+
+    def beside(self, fetch: Callable[[str | None], wire.Page]) -> Walk:
+        """A list to be read while deals are: its pages wait for the network at the same time. Rest and results: `walk.rest`, `aside`."""
+        walk = Walk(fetch)
+        self._walks.append(walk)
+        return walk
 
     # --- whole ----------------------------------------------------------------------------------------------
 
@@ -109,7 +119,9 @@ class DealReader:
         width = -(-(top - start) // RANGES)
         bounds = [start + number * width for number in range(RANGES)]
         ends: list[int | None] = [*bounds[1:], None]
-        scans = [_Scan(query, low, high) for low, high in zip(bounds, ends, strict=True)]
+        scans = [
+            _Scan(lambda after: self._page(query, after), low, high) for low, high in zip(bounds, ends, strict=True)
+        ]
         try:
             yield from self._side_by_side(scans)
         except _UnorderedError:
@@ -117,14 +129,16 @@ class DealReader:
             yield from self._onwards(query, str(start))
 
     def _side_by_side(self, scans: Sequence[_Scan]) -> Iterator[Found]:
-        """One page of each unfinished scan at a time. Raises _UnorderedError when a scan is not where its cursor said."""
-        while active := [scan for scan in scans if not scan.is_done]:
-            for scan, page in self._calls.map(
-                lambda scan: (scan, self._page(scan.query, scan.after)), active, workers=len(scans)
-            ):
-                scan.take(page)
-                yield from self._decoded_items(scan.items)
-                scan.items = []
+        """All scans at once, each one page ahead of what is handed out. Raises _UnorderedError when one is not where its cursor said."""
+        turns = _Turns([*scans, *self._walks])
+        for walk, items in self._calls.map(
+            turns.read, turns, workers=turns.count, ordered=False, look_ahead=2 * turns.count
+        ):
+            if isinstance(walk, _Scan):
+                yield from self._decoded_items(items)
+            else:
+                self.aside.extend(items)
+        self._walks.clear()
         for left, right in itertools.pairwise(scans):
             if left.overshoot is not None and left.overshoot != right.first:
                 raise _UnorderedError
@@ -248,28 +262,51 @@ class _UnorderedError(Exception):
     """A range of ids did not begin or end where its cursor said."""
 
 
-class _Scan:
+class Walk:
+    """A list read page by page along its cursor."""
+
+    def __init__(self, fetch: Callable[[str | None], wire.Page]) -> None:
+        self._fetch = fetch
+        self.after: str | None = None
+        self.is_done = False
+        self._seen: set[str] = set()
+
+    def step(self) -> list[msgspec.Raw]:
+        """The objects of the next page."""
+        page = self._fetch(self.after)
+        if page.after is not None and page.after in self._seen:
+            raise VendorError("HubSpot repeats a page cursor; stopped to avoid reading for ever.")
+        self._seen.add(page.after or "")
+        self.after, self.is_done = page.after, page.after is None
+        return page.results
+
+    def rest(self) -> Iterator[msgspec.Raw]:
+        """All objects that are not read yet."""
+        while not self.is_done:
+            yield from self.step()
+
+
+class _Scan(Walk):
     """One range of ids: from `low` until an id of `high` or above comes (None: until the end).
 
     `first` is the range's first id, `overshoot` the first id beyond its end, where a page showed one: the next range must begin with it.
     """
 
-    def __init__(self, query: Mapping[str, Any], low: int, high: int | None) -> None:
-        self.query, self.after, self.high = query, str(low), high
-        self.is_done = False
-        self.items: list[msgspec.Raw] = []
+    def __init__(self, fetch: Callable[[str | None], wire.Page], low: int, high: int | None) -> None:
+        super().__init__(fetch)
+        self.after, self.high = str(low), high
         self.first: int | None = None
         self.overshoot: int | None = None
         self._last = low - 1
 
-    def take(self, page: wire.Page) -> None:
-        """Keep what belongs to this range. Raises _UnorderedError when ids do not rise from where the cursor said."""
+    def step(self) -> list[msgspec.Raw]:
+        """What the next page holds of this range. Raises _UnorderedError when ids do not rise from where the cursor said."""
+        page = self._fetch(self.after)
         ids = [int(msgspec.json.decode(item, type=_Id).id) for item in page.results]
         if any(later <= earlier for earlier, later in itertools.pairwise([self._last, *ids])):
             raise _UnorderedError
         if self.first is None and ids:
             self.first = ids[0]
-        self.items = [item for item, key in zip(page.results, ids, strict=True) if self.high is None or key < self.high]
         self.overshoot = next((key for key in ids if self.high is not None and key >= self.high), None)
         self._last = ids[-1] if ids else self._last
         self.is_done = page.after is None or self.overshoot is not None
@@ -278,6 +315,44 @@ class _Scan:
                 raise _UnorderedError
             self.after = page.after
             self.is_done = self.is_done or (self.high is not None and int(page.after) >= self.high)
+        return [item for item, key in zip(page.results, ids, strict=True) if self.high is None or key < self.high]
+
+
+class _Turns:
+    """Hands out each walk again as soon as its last page is in; iterated by the consumer, `read` runs on the workers."""
+
+    def __init__(self, walks: Sequence[Walk]) -> None:
+        self.count = len(walks)
+        self._idle = list(walks)
+        self._busy = 0
+        self._failed = False
+        self._changed = threading.Condition()
+
+    def __iter__(self) -> Iterator[Walk]:
+        while True:
+            with self._changed:
+                while not self._idle and self._busy and not self._failed:
+                    self._changed.wait()
+                if self._failed or not self._idle:
+                    return
+                walk = self._idle.pop(0)
+                self._busy += 1
+            yield walk
+
+    def read(self, walk: Walk) -> tuple[Walk, list[msgspec.Raw]]:
+        """The next page of a walk."""
+        is_read = False
+        try:
+            items = walk.step()
+            is_read = True
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._failed = self._failed or not is_read
+                if is_read and not walk.is_done:
+                    self._idle.append(walk)
+                self._changed.notify_all()
+        return walk, items
 
 
 class _Id(msgspec.Struct):
