@@ -413,6 +413,7 @@ def _notes(plan: SheetPlan) -> Iterator[str]:
         text = _marks(amounts, locale)
         if field == "probability":
             text = "percent points" if plan.percent_points else "shares of 1, or with a percent sign"
+            text = text if amounts.readable_share else "words, kept as they are"
         yield f"numbers in {plan.head.headers[at].label!r}: {text}"
 
 

@@ -61,7 +61,7 @@ def display_orders(labels: Sequence[str], shown: Sequence[str]) -> tuple[dict[st
     if listed and all(stage_id(label) in listed for label in open_labels):
         orders = {stage_id(label): (listed[stage_id(label)] + 1) * 10 for label in open_labels}
         return orders | closed, []
-    known = {stage_id(label): words.rung(label) for label in open_labels}
+    known = {stage_id(label): _open_rung(label) for label in open_labels}
     if open_labels and not any(known.values()) and not any(stage_id(label) in listed for label in open_labels):
         return {stage_id(label): (place + 1) * 10 for place, label in enumerate(open_labels)} | closed, list(
             open_labels
@@ -71,3 +71,8 @@ def display_orders(labels: Sequence[str], shown: Sequence[str]) -> tuple[dict[st
         rung = known[stage_id(label)]
         orders[stage_id(label)] = rung * 1000 + place if rung is not None else None
     return orders, [label for label in open_labels if known[stage_id(label)] is None]
+
+
+def _open_rung(label: str) -> int | None:
+    near = words.near_rung(label)
+    return near if near is not None and near < 1000 else None

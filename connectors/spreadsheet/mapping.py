@@ -183,10 +183,23 @@ def _by_words(
             columns = [header for header in offers.get(field, {}).get(rank, []) if header.index not in used]
             if not columns or field in taken:
                 continue
+            if field in ("status", "stage") and len(columns) > 1:
+                columns = _telling(columns, held)
             found.append((field, columns, how))
             taken.add(field)
             used |= {header.index for header in columns}
     return found
+
+
+def _telling(columns: list[Header], held: list[Profile]) -> list[Header]:
+    """Of several columns that may be the stage or status, the one that holds words for stages and outcomes, if only one does."""
+    known = []
+    for header in columns:
+        texts = held[header.index].texts
+        hits = sum(1 for text in texts if words.near_rung(text) is not None or words.outcome_of(text))
+        if texts and hits >= len(texts) / 2:
+            known.append(header)
+    return known if len(known) == 1 else columns
 
 
 def _offers(header: Header, held: Profile, *, is_log: bool) -> list[tuple[str, int]]:
@@ -200,6 +213,7 @@ def _offers(header: Header, held: Profile, *, is_log: bool) -> list[tuple[str, i
         for prefix in ("deal - ", "deal – ")
         if name.startswith(prefix)
     ]
+    names += [bare for name in names if (bare := _without_currency(name)) != name]
     for name in names:
         found = [field for field, _ in words.synonyms().get(name, ())]
         fits = [field for field in dict.fromkeys(found) if _fits(field, held, is_log=is_log)]
@@ -209,6 +223,16 @@ def _offers(header: Header, held: Profile, *, is_log: bool) -> list[tuple[str, i
         if found:
             return []
     return [(field, 2) for field in _within(names[0]) if _fits(field, held, is_log=is_log)][:1]
+
+
+def _without_currency(name: str) -> str:
+    """A header without the currency behind it ("deal value usd", "nilai proyek rp")."""
+    parts = name.split(" ")
+    while len(parts) > 1 and (
+        parts[-1].upper() in words.currency_codes() or parts[-1] in words.currency_signs() or parts[-1] == "in"
+    ):
+        parts.pop()
+    return " ".join(parts)
 
 
 def _settle(fits: list[str], held: Profile) -> list[str]:

@@ -63,6 +63,7 @@ class Reader:
         """What the row says."""
         cells, plan = row.cells, self.plan
         fields = plan.fields
+        custom = self._custom_fields(row)
         found: dict[str, Any] = {name: self._text(row, index) for name, index in self._texts}
         found["stage"] = self._stage(row)
         if "status" in fields and plan.status_is_outcome:
@@ -73,6 +74,8 @@ class Reader:
             found["amount"], found["currency"] = self._amount(row, fields["amount"])
         if "probability" in fields:
             found["probability"] = self._probability(row, fields["probability"])
+            if found["probability"] is None and (said := self._text(row, fields["probability"])):
+                custom[self._names[fields["probability"]]] = said  # High, Medium, Low stay what they are
         for name, index in self._instants:
             when = self._when(row, index)
             if when is not None:
@@ -95,7 +98,7 @@ class Reader:
             file=plan.grid.file,
             sheet=plan.grid.sheet,
             column=self._key_column,
-            custom=self._custom_fields(row),
+            custom=custom,
             raw=raw_of(self._names, cells),
             **found,
         )
@@ -145,7 +148,7 @@ class Reader:
         if sign:
             code = money.currency_of(sign, default=asked.default_currency, locale=asked.locale)
             if code is None:
-                self._bad(row, index, f"currency of {sign!r} not known (set `default_currency`)")
+                self._unclear(sign)
             return code
         column = self.plan.fields.get("currency")
         if column is not None and (text := text_of(row.cells[column])):
@@ -155,9 +158,17 @@ class Reader:
             return code
         if (shown := self.plan.format_currencies.get(row.number)) is not None:
             code = money.currency_of(shown, default=asked.default_currency, locale=asked.locale)
-            if code is not None:
-                return code
+            if code is None:
+                self._unclear(shown)
+            return code
         return self._header_currency or asked.default_currency
+
+    def _unclear(self, sign: str) -> None:
+        codes = ", ".join(words.currency_signs().get(sign, ())[:4])
+        self.plan.warn(
+            "currency_sign_unclear",
+            f"{self.plan.where}: the sign {sign!r} may mean {codes or 'several currencies'}. Set `default_currency`.",
+        )
 
     def _probability(self, row: Row, index: int) -> float | None:
         parsed = money.parse(row.cells[index])

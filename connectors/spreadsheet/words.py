@@ -19,6 +19,7 @@ from connectors.sdk.errors import ConfigError
 #: Tables of `headers.toml` that are not fields.
 _NOT_FIELDS = ("weak", "never_within")
 _SPACES = re.compile(r"\s+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _HEADER_NOISE = re.compile(r"[:*()\[\]#$€£¥%._/\\\"]+")
 
 
@@ -31,8 +32,8 @@ def fold(text: str) -> str:
 
 
 def fold_header(text: str) -> str:
-    """A header for comparing: folded, without `:*()#$%`, underscores as spaces. "%" and "#" alone stay what they are."""
-    folded = fold(text)
+    """A header for comparing: folded, without `:*()#$%`, underscores as spaces, CamelCase taken apart. "%" and "#" alone stay."""
+    folded = fold(text if " " in text else _CAMEL.sub(" ", text))
     bare = _SPACES.sub(" ", _HEADER_NOISE.sub(" ", folded)).strip(" -–—")
     return bare or folded
 
@@ -130,6 +131,23 @@ def bare_label(label: str) -> str:
 def rung(label: str) -> int | None:
     """The rung of an ordinary ladder that a label names, None where the words are not known."""
     return ladder().get(bare_label(label))
+
+
+@lru_cache(maxsize=1 << 12)
+def near_rung(label: str) -> int | None:
+    """The rung that a label names as a whole, or that all the stage words inside it agree on ("Proposal/Price Quote")."""
+    whole = rung(label)
+    if whole is not None:
+        return whole
+    parts = re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)?", bare_label(label))
+    found: set[int] = set()
+    start = 0
+    while start < len(parts):
+        size = next((size for size in (3, 2, 1) if " ".join(parts[start : start + size]) in ladder()), 0)
+        if size:
+            found.add(ladder()[" ".join(parts[start : start + size])])
+        start += size or 1
+    return found.pop() if len(found) == 1 else None
 
 
 @cache

@@ -210,10 +210,8 @@ def test_error_cells_are_named_not_lost(tmp_path):
     assert "error value #REF!: C2" in got.warnings["unreadable_cells"]
     text = read(csv_file(tmp_path, "Deal,Stage,Amount,Note\nA,Lead,#REF!,#N/A\nB,Lead,5,x\n"))
     assert text.deals["a"].amount is None
-    assert [w.message.split("error value ")[1] for w in text.of(rec.Warn) if w.code == "unreadable_cells"] == [
-        "#REF!: C2.",
-        "#N/A: D2.",
-    ]
+    shown = sorted(w.message.split("error value ")[1] for w in text.of(rec.Warn) if w.code == "unreadable_cells")
+    assert shown == ["#N/A: D2.", "#REF!: C2."]
 
 
 def test_a_file_over_the_limit_is_refused(tmp_path):
