@@ -196,7 +196,8 @@ def _opinion(label: str, pipeline: Pipeline, evidence: Evidence, threshold: floa
 
 
 def _spelling(pipeline: Pipeline) -> frozenset[str]:
-    return _SPELL_IN | {code for code, share in pipeline.languages.items() if share >= 0.5}
+    """The languages to spell in: those of the pipeline, English when they are not known."""
+    return frozenset(code for code, share in pipeline.languages.items() if share >= 0.5) or _SPELL_IN
 
 
 def _read(tokens: Tokens, pipeline: Pipeline, evidence: Evidence) -> Opinion:

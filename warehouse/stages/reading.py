@@ -19,7 +19,7 @@ _NEAR = 0.02  # languages that explain a label about as well
 _YIELD = 0.12  # a stage this much weaker than the strongest gives way to it
 _STRONG = 0.75
 _RIVAL = 0.1  # how close a second meaning must come to make the label ambiguous
-_HEAVY = ("lost", "on_hold", "post_sale", "won")
+_HEAVY = ("lost", "on_hold", "won", "post_sale")
 _LANGUAGE_ORDER = ("en", "es", "pt", "de", "fr", "it", "id", "nl", "zh", "ja")
 
 
