@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from connectors.salesforce import history, mapping, soql
 from connectors.salesforce.bulk import Chunk, JobEnd, chunks
 from connectors.salesforce.errors import RefusedError
-from connectors.salesforce.rows import Row, raw_of, rows_of_csv
+from connectors.salesforce.rows import Row, raw_of, rows_of_csv, texts_of_csv
 from connectors.salesforce.run import BULK_FROM, Run
 from connectors.salesforce.scan import Scan, by_ids
 from connectors.salesforce.shelf import Shelf
@@ -357,11 +358,13 @@ class Deals:
             yield from self.without_history()
             return
         done = 0
-        for _, rows in self._chunk_rows(end, "OpportunityHistory", len(run.history_columns)):
-            for row in rows:
-                shelf.add(str(row.get("OpportunityId")), bytes(raw_of(row)))
-            done += len(rows)
+        types, width = run.survey.fields["OpportunityHistory"].types, len(run.history_columns)
+        for chunk in self._chunks(end, "history", width):
+            for deal_id, raw in texts_of_csv(chunk.data, types, "OpportunityId", count=chunk.count):
+                shelf.add(deal_id or "", raw)
+                done += 1
             run.sync.progress(done, end.rows or None, "history rows")
+        self._check_total("history", end, done)
         for heap in shelf.heaps():
             stubs, raws = _sorted_out(heap)
             lines, bad = history.lines_of(raws)
@@ -372,24 +375,24 @@ class Deals:
 
     def _chunk_rows(self, end: JobEnd, entity: str, width: int) -> Iterator[tuple[Chunk | None, list[Row]]]:
         """Rows of a finished job in batches; the last batch of a chunk comes with the chunk. All announced rows must come."""
-        run = self.run
-        types, page_size = run.survey.fields[entity].types, run.sync.page_size
-        most = None if page_size is None else max(page_size, 200)
-        total, is_from_start = 0, end.job.locator is None
-        for chunk in chunks(run.api, end.job, rows=end.rows, width=width, what=f"bulk.{entity}", most=most):
-            batch: list[Row] = []
-            for row in rows_of_csv(chunk.data, types, count=chunk.count):
-                batch.append(row)
-                if len(batch) >= _FLUSH_DEALS:
-                    total += len(batch)
-                    yield None, batch
-                    batch = []
-            total += len(batch)
-            yield chunk, batch
-        if is_from_start and end.rows and total != end.rows:
-            raise VendorError(
-                f"bulk.{entity}: {total:,} rows came where the job found {end.rows:,}. Run the sync again."
-            )
+        types = self.run.survey.fields[entity].types
+        total = 0
+        for chunk in self._chunks(end, entity, width):
+            rows = rows_of_csv(chunk.data, types, count=chunk.count)
+            while batch := list(islice(rows, _FLUSH_DEALS)):
+                total += len(batch)
+                yield None, batch
+            yield chunk, []
+        self._check_total(entity, end, total)
+
+    def _chunks(self, end: JobEnd, what: str, width: int) -> Iterator[Chunk]:
+        size = self.run.sync.page_size
+        most = None if size is None else max(size, 200)
+        return chunks(self.run.api, end.job, rows=end.rows, width=width, what=f"bulk.{what}", most=most)
+
+    def _check_total(self, what: str, end: JobEnd, total: int) -> None:
+        if end.job.locator is None and end.rows and total != end.rows:
+            raise VendorError(f"bulk.{what}: {total:,} rows came where the job found {end.rows:,}. Run the sync again.")
 
     def _ended(self, name: str) -> JobEnd:
         end = self.run.jobs.end_of(name)

@@ -15,9 +15,9 @@ from typing import Literal
 
 import msgspec
 
-from connectors.salesforce.mapping import MapContext
+from connectors.salesforce.mapping import MapContext, instant
 from connectors.salesforce.rows import number
-from connectors.sdk import DataError, Deal, FieldChange, HistoryRead, Reject, StageChange, parse_date, parse_instant
+from connectors.sdk import DataError, Deal, FieldChange, HistoryRead, Reject, StageChange, parse_date
 
 #: Columns that are asked for where they are to be seen.
 COLUMNS = (
@@ -119,7 +119,7 @@ def _stage_change(line: _Line, before: _Line | None, sequence: int) -> StageChan
     return StageChange(
         event_id=line.Id,
         deal_id=line.OpportunityId,
-        changed_at=parse_instant(line.CreatedDate),
+        changed_at=instant(line.CreatedDate),
         to_stage_id=line.StageName,
         from_stage_id=None if before is None else before.StageName,
         changed_by_id=line.CreatedById,
@@ -140,7 +140,7 @@ def _field_change(line: _Line, field: _Kept, old: str | None, new: str | None, s
         event_id=f"{line.Id}:{field}",
         deal_id=line.OpportunityId,
         field=field,
-        changed_at=parse_instant(line.CreatedDate),
+        changed_at=instant(line.CreatedDate),
         old_value=old,
         new_value=new,
         changed_by_id=line.CreatedById,

@@ -230,8 +230,17 @@ def _needed(row: Row, name: str) -> str:
     return value
 
 
+def instant(value: Any) -> datetime:
+    """An instant as Salesforce writes it, the usual form without detours."""
+    try:
+        found = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return parse_instant(value)
+    return found if found.tzinfo is UTC else parse_instant(value)
+
+
 def _instant(value: Any) -> datetime | None:
-    return None if value is None else parse_instant(value)
+    return None if value is None else instant(value)
 
 
 @lru_cache(maxsize=50_000)

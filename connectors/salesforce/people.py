@@ -18,6 +18,7 @@ from connectors.salesforce.scan import Scan, by_ids
 from connectors.salesforce.survey import ACCOUNT_COLUMNS, USER_COLUMNS
 from connectors.sdk import (
     Checkpoint,
+    Company,
     DataError,
     QuotaError,
     Record,
@@ -30,6 +31,7 @@ from connectors.sdk import (
     next_cursor,
     parse_instant,
 )
+from connectors.sdk.cursor import AT
 
 _BATCH = 1_000
 
@@ -82,12 +84,17 @@ class Owners:
 
 
 class Companies:
-    """Accounts, merged and deleted ones as tombstones."""
+    """Accounts, merged and deleted ones as tombstones.
+
+    An import gives thousands of accounts one and the same stamp. As long as nothing newer comes, a closed window would bring all of them in each
+    sync; so a large group at the cursor's instant is counted instead, and read only when the count is not what it was.
+    """
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._told: set[str] = set()
         self._newest: datetime | None = None
+        self._ties = 0
 
     def start(self) -> Iterator[Record]:
         """Start or go on with a Bulk job where there are very many."""
@@ -121,9 +128,29 @@ class Companies:
         window = run.windows["accounts"]
         for rows in scan.pages(window, first):
             yield from self._records(rows)
+        if run.tied_at is not None and run.survey.counts.get("ties") != cursor.get("ties"):
+            for rows in run.account_scan().pages(Window(run.tied_at, run.tied_at)):
+                yield from self._records(rows)
         yield from self._end(window)
-        capped = run.api.server_began if scan.is_long else None
-        yield Checkpoint(stream="companies", cursor=next_cursor(cursor, self._newest, not_after=capped))
+        yield self._reached(cursor, run.api.server_began if scan.is_long else None)
+
+    def _reached(self, cursor: dict[str, Any], not_after: datetime | None) -> Checkpoint:
+        found = next_cursor(cursor, self._newest, not_after=not_after)
+        is_exact = self._newest is not None and instant_text(self._newest) == found.get(AT)
+        if is_exact:
+            found["ties"] = self._ties
+        elif found.get(AT) != cursor.get(AT):
+            found.pop("ties", None)
+        return Checkpoint(stream="companies", cursor=found)
+
+    def _place(self, found: Company, row: Row) -> None:
+        """Note the newest stamp, and how many live accounts have it."""
+        stamp = found.updated_at
+        if stamp is None or (self._newest is not None and stamp < self._newest):
+            return
+        if stamp != self._newest:
+            self._newest, self._ties = stamp, 0
+        self._ties += not row.get("IsDeleted")
 
     def _in_bulk(self) -> Iterator[Record]:
         run = self._run
@@ -146,7 +173,7 @@ class Companies:
         if end.job.locator is None:
             yield from self._end(run.windows["accounts"])
         not_after = run.api.server_began if began is None else parse_instant(began)
-        yield Checkpoint(stream="companies", cursor=next_cursor(cursor, self._newest, not_after=not_after))
+        yield self._reached(cursor, not_after)
 
     def _mark(self, cursor: dict[str, Any], job: Job) -> Checkpoint:
         return Checkpoint(stream="companies", cursor={**cursor, "job": msgspec.to_builtins(job)})
@@ -174,7 +201,7 @@ class Companies:
             except DataError as error:
                 yield _reject("companies", row, error)
                 continue
-            self._newest = latest(self._newest, found.updated_at)
+            self._place(found, row)
             if not run.state.is_whole:
                 self._told.add(found.company_id)
             if not row.get("IsDeleted"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import Any
@@ -23,15 +23,13 @@ Row = dict[str, Any]
 csv.field_size_limit(max(csv.field_size_limit(), 1 << 24))
 
 _BATCH = 1_000
-_NUMBERS = frozenset({"double", "currency", "percent"})
 _MOST_NUMBERS = 200_000
-_numbers: dict[str, Decimal] = {}
 
 
-def number(text: str) -> Decimal:
-    """A decimal without trailing zeros and without an exponent. Remembers values, because most repeat."""
-    found = _numbers.get(text)
-    if found is None:
+class _Numbers(dict[str, Decimal | None]):
+    """Text to number, each made once: most values repeat. A plain look-up is what makes columns of them cheap."""
+
+    def __missing__(self, text: str) -> Decimal:
         try:
             exact = Decimal(text)
         except InvalidOperation:
@@ -39,9 +37,18 @@ def number(text: str) -> Decimal:
         found = exact.normalize() if exact else Decimal(0)
         if found.as_tuple().exponent > 0:  # type: ignore[operator]
             found = found.quantize(Decimal(1))
-        if len(_numbers) < _MOST_NUMBERS:
-            _numbers[text] = found
-    return found
+        if len(self) < _MOST_NUMBERS:
+            self[text] = found
+        return found
+
+
+_numbers = _Numbers({"": None})
+_TRUTH = {"true": True, "false": False, "": None}
+
+
+def number(text: str) -> Decimal:
+    """A decimal without trailing zeros and without an exponent."""
+    return _numbers[text]  # type: ignore[return-value]
 
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -85,6 +92,31 @@ def rows_of_csv(data: bytes, types: Mapping[str, str], *, count: int | None = No
 
     Raises VendorError when a line has too many or too few values or lines are missing: a cut chunk must not pass for a whole one.
     """
+    for header, columns in _columns_of(data, types, count):
+        for values in zip(*columns, strict=True):
+            yield dict(zip(header, values, strict=True))
+
+
+def texts_of_csv(
+    data: bytes, types: Mapping[str, str], key: str, *, count: int | None = None
+) -> Iterator[tuple[str | None, bytes]]:
+    """(value of column `key`, row as it is landed) of each row of a chunk: what `raw_of` gives, without a dict for each row."""
+    made: dict[tuple[str, ...], Any] = {}
+    for header, columns in _columns_of(data, types, count):
+        names = tuple(header)
+        kind = made.get(names)
+        if kind is None:
+            # The struct's own names are numbers: a column may be called like a Python keyword.
+            fields = [(f"c{number}", Any) for number in range(len(names))]
+            rename = dict(zip([name for name, _ in fields], names, strict=True))
+            kind = made[names] = msgspec.defstruct("Line", fields, rename=rename, gc=False)
+        yield from zip(columns[header.index(key)], map(_encoder.encode, map(kind, *columns)), strict=True)
+
+
+def _columns_of(
+    data: bytes, types: Mapping[str, str], count: int | None
+) -> Iterator[tuple[list[str], list[list[Any]]]]:
+    """Batches of rows, turned into typed columns."""
     if b"\0" in data:
         data = data.replace(b"\0", b"")
     reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline=""), strict=True)
@@ -94,42 +126,51 @@ def rows_of_csv(data: bytes, types: Mapping[str, str], *, count: int | None = No
         seen = 0
         while lines := list(islice(reader, _BATCH)):
             seen += len(lines)
-            if any(len(line) != len(header) for line in lines):
+            try:
+                columns = list(zip(*lines, strict=True))
+            except ValueError:
+                columns = []
+            if len(columns) != len(header):
                 raise VendorError("a Bulk result has a line with another number of values than its header.")
-            columns = [
-                list(map(convert, column)) for convert, column in zip(converters, zip(*lines, strict=True), strict=True)
-            ]
-            for values in zip(*columns, strict=True):
-                yield dict(zip(header, values, strict=True))
+            yield header, [convert(column) for convert, column in zip(converters, columns, strict=True)]
     except (csv.Error, UnicodeDecodeError) as error:
         raise VendorError(f"a Bulk result is not readable as CSV ({type(error).__name__}).") from None
     if count is not None and seen != count:
         raise VendorError(f"a Bulk result has {seen} rows where {count} were announced.")
 
 
-def _converter(kind: str) -> Callable[[str], Any]:
-    if kind in _NUMBERS:
-        return _number
-    return {"boolean": _truth, "int": _whole, "datetime": _instant}.get(kind, _text)
+_Column = Callable[[Sequence[str]], list[Any]]
 
 
-def _text(cell: str) -> str | None:
-    return cell or None
+def _converter(kind: str) -> _Column:
+    return _CONVERTERS.get(kind, _as_text)
 
 
-def _number(cell: str) -> Decimal | None:
-    return number(cell) if cell else None
+def _as_text(column: Sequence[str]) -> list[str | None]:
+    return [cell or None for cell in column]
 
 
-def _whole(cell: str) -> int | None:
-    return int(number(cell)) if cell else None
+def _as_numbers(column: Sequence[str]) -> list[Decimal | None]:
+    return list(map(_numbers.__getitem__, column))
 
 
-def _truth(cell: str) -> bool | None:
-    return cell == "true" if cell else None
+def _as_whole(column: Sequence[str]) -> list[int | None]:
+    return [int(number(cell)) if cell else None for cell in column]
 
 
-def _instant(cell: str) -> str | None:
-    if not cell:
-        return None
-    return cell[:-1] + "+0000" if cell[-1] == "Z" else cell
+def _as_truth(column: Sequence[str]) -> list[bool | None]:
+    return list(map(_TRUTH.get, column))
+
+
+def _as_instants(column: Sequence[str]) -> list[str | None]:
+    return [(cell[:-1] + "+0000" if cell[-1] == "Z" else cell) if cell else None for cell in column]
+
+
+_CONVERTERS: dict[str, _Column] = {
+    "double": _as_numbers,
+    "currency": _as_numbers,
+    "percent": _as_numbers,
+    "boolean": _as_truth,
+    "int": _as_whole,
+    "datetime": _as_instants,
+}

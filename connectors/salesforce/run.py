@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from connectors.salesforce import bulk, fields, mapping, soql
@@ -26,10 +27,12 @@ from connectors.salesforce.survey import (
     USER_COLUMNS,
     Survey,
 )
-from connectors.sdk import Checkpoint, ConfigError, Record, SourceInfo, Sync, Warn, Window, open_window
+from connectors.sdk import Checkpoint, ConfigError, Record, SourceInfo, Sync, Warn, Window, cursor_at, open_window
 
 #: From this many rows on Bulk takes fewer calls than pages of 2,000: a job takes about five.
 BULK_FROM = 10_000
+#: From this many rows of one instant on they are counted instead of read again: a page of 200 costs nothing.
+MANY_TIES = 200
 #: Characters of an address that a list of columns may take; the rest is for conditions.
 _COLUMN_ROOM = 6_000
 
@@ -52,6 +55,11 @@ class Run:
         self.scans: dict[str, Scan] = {}
         self.windows: dict[str, Window] = {"deals": self.window}
         self._groups: list[list[str]] | None = None
+        #: The instant at which very many accounts stand (see `people.Companies`), None where there is no such group.
+        self.tied_at: datetime | None = None
+        companies = sync.cursor("companies")
+        if companies.get("ties", 0) >= MANY_TIES:
+            self.tied_at = cursor_at(companies)
         #: Owners and companies that deals name, to be asked for where they are not held.
         self.named_owners: set[str] = set()
         self.named_companies: set[str] = set()
@@ -84,7 +92,8 @@ class Run:
     def _ask_rows(self, tables: Sequence[str]) -> None:
         """Small tables and first pages; beside them, the jobs of a large read are started."""
         state = self.state
-        for name, source in (("users", self._users()), ("accounts", self._accounts()), ("deals", self.deals())):
+        beside = () if self.tied_at is None else (f"SystemModstamp != {soql.moment(self.tied_at)}",)
+        for name, source in (("users", self._users()), ("accounts", self._accounts(beside)), ("deals", self.deals())):
             self.scans[name] = Scan(self.api, source)
         self.windows["users"] = self.stream_window("owners")
         self.windows["accounts"] = self.stream_window("companies")
@@ -95,6 +104,8 @@ class Run:
         if is_bulk or self.is_wide:
             pages.pop("deals")
         counts = {} if state.is_whole else {"deals": self.count_query()}
+        if self.tied_at is not None and "accounts" in pages:
+            counts["ties"] = self.count_query(Window(self.tied_at, self.tied_at), "Account")
         tasks: list[Callable[[], Any]] = [lambda: self.survey.ask(tables, counts, **pages)]
         if is_bulk and self.read is None:
             tasks += [self._start_deals, self._start_history]
@@ -182,8 +193,8 @@ class Run:
         """Opportunities as a scan reads them."""
         return self._source("Opportunity", lambda: self.groups[0])
 
-    def _accounts(self) -> Source:
-        return self._source("Account", lambda: self.columns("Account", ACCOUNT_COLUMNS))
+    def _accounts(self, conditions: tuple[str, ...] = ()) -> Source:
+        return self._source("Account", lambda: self.columns("Account", ACCOUNT_COLUMNS), conditions)
 
     def account_scan(self) -> Scan:
         """A scan of accounts that was not asked for in a bundle."""
