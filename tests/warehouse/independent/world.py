@@ -171,12 +171,12 @@ def make_world(seed: int = 7, deals: int = 2100) -> World:
         Source("sheet", "Tracker", AS_OF.replace(hour=0, minute=0)),
     ]
     people = {
-        f"{s}:u{n}": (f"u{n}@example.com" if n < 4 else f"{s}:u{n}", f"Person {n}")
+        f"{s}:owner:u{n}": (f"u{n}@example.com" if n < 4 else f"{s}:owner:u{n}", f"Person {n}")
         for s in ("force", "spot", "sheet")
         for n in range(5)
     }
     companies = {
-        f"{s}:c{n}": [None, "Retail", "Mining", "Banking"][n % 4] for s in ("force", "spot") for n in range(30)
+        f"{s}:company:c{n}": [None, "Retail", "Mining", "Banking"][n % 4] for s in ("force", "spot") for n in range(30)
     }
     made = [_deal(rng, f"d{n}", rng.choices(("force", "spot", "sheet"), (5, 4, 2))[0]) for n in range(deals)]
     _copy_across(rng, made)
@@ -194,11 +194,11 @@ def _deal(rng: random.Random, number: str, source: str) -> Deal:
         events=walk,
         created_at=created,
         amount=_amount(rng),
-        owner=rng.choice([f"{source}:u{n}" for n in range(5)] + [None]),
+        owner=rng.choice([f"{source}:owner:u{n}" for n in range(5)] + [None]),
         close_date=rng.choice([None, (walk[-1].at + timedelta(days=rng.randint(-60, 120))).date()]),
         lead_source=rng.choice([None, "Web", "Referral", "Event"]),
         deal_type=rng.choice([None, "New", "Renewal"]),
-        company=rng.choice([None, *(f"{source}:c{n}" for n in range(30))]) if source != "sheet" else None,
+        company=rng.choice([None, *(f"{source}:company:c{n}" for n in range(30))]) if source != "sheet" else None,
         lost_reason=rng.choice([None, "Price", "Timing"]),
         probability=rng.choice([None, 0.1, 0.4, 0.75]),
         last_activity_at=rng.choice([None, AS_OF - timedelta(days=rng.randint(0, 100), hours=rng.randint(1, 20))]),
@@ -240,7 +240,7 @@ def _field_history(rng: random.Random, deal: Deal) -> None:
             old = {
                 "amount": lambda: _amount(rng),
                 "expected_close_date": lambda: rng.choice([None, (end + timedelta(days=rng.randint(-90, 90))).date()]),
-                "owner": lambda: f"{deal.source}:u{rng.randint(0, 4)}",
+                "owner": lambda: f"{deal.source}:owner:u{rng.randint(0, 4)}",
             }[name]()
             if old == value:
                 continue
@@ -372,7 +372,7 @@ def _known(events: list[Event]) -> list[Event]:
 
 def _copy_across(rng: random.Random, deals: list[Deal]) -> None:
     """Some deals of the sheet are copies of deals in a CRM: one of each pair is primary."""
-    crm = [deal for deal in deals if deal.source != "sheet"]
+    crm = [deal for deal in deals if deal.source != "sheet" and deal.deleted_at is None]
     for deal in deals:
         if deal.source == "sheet" and rng.random() < 0.4:
             other = rng.choice(crm)

@@ -51,7 +51,7 @@ def deal(draw: st.DrawFn, number: int) -> Deal:
         events=events,
         created_at=events[0].at,
         amount=None if amount is None else Decimal(amount) / 100,
-        owner=draw(st.none() | st.just(f"{source}:u1")),
+        owner=draw(st.none() | st.just(f"{source}:owner:u1")),
         close_date=draw(st.none() | st.dates(BEGIN.date(), AS_OF.date() + timedelta(days=90))),
         lead_source=draw(st.none() | st.just("Web")),
         deal_type=None,
@@ -67,7 +67,7 @@ def deal(draw: st.DrawFn, number: int) -> Deal:
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     deals = [draw(deal(number)) for number in range(draw(st.integers(1, 14)))]
-    people = {f"{source.key}:u1": ("u1@example.com", "Person 1") for source in SOURCES}
+    people = {f"{source.key}:owner:u1": ("u1@example.com", "Person 1") for source in SOURCES}
     return World(
         SOURCES, PIPELINES, STAGES, people, {}, deals, zone=draw(st.sampled_from(("UTC", ZONE, "Asia/Jakarta")))
     )
