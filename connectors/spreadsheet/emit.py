@@ -34,7 +34,7 @@ from connectors.spreadsheet.table import Row
 
 DEFAULT_PIPELINE = "default"
 #: Above this many deals no fingerprints are kept, so no renames are suggested: the cursor must stay small.
-MAX_FINGERPRINTS = 2000
+MAX_FINGERPRINTS = 1000
 
 #: So many deals are named in a warning; the others are counted.
 _NAMED_DEALS = 5

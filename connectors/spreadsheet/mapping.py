@@ -54,7 +54,7 @@ class Profile:
         self.dates.see(row, cell)
         self.money.see(row, cell)
         text = text_of(cell)
-        if len(self.texts) < 2000 or text in self.texts:
+        if len(self.texts) < 500 or text in self.texts:
             self.texts[text] = self.texts.get(text, 0) + 1
 
     @property

@@ -59,7 +59,7 @@ def load(cursor: Mapping[str, Any]) -> Memory:
 
 def dump(memory: Memory) -> dict[str, Any]:
     """Memory as a cursor."""
-    found: dict[str, Any] = msgspec.to_builtins(memory)
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(memory))
     return found
 
 
