@@ -197,13 +197,21 @@ def _opinion(label: str, pipeline: Pipeline, evidence: Evidence, threshold: floa
 
 def _spelling(pipeline: Pipeline) -> frozenset[str]:
     """The languages to spell in: those of the pipeline, English when they are not known."""
-    return frozenset(code for code, share in pipeline.languages.items() if share >= 0.5) or _SPELL_IN
+    known = frozenset(code for code, share in pipeline.languages.items() if share >= 0.5)
+    return _SPELL_IN if not known or "en" in known else known
 
 
 def _read(tokens: Tokens, pipeline: Pipeline, evidence: Evidence) -> Opinion:
-    readings = [reading for reading in _reader().read(tokens, pipeline.languages) if reading.stages or reading.negator]
+    everything = _reader().read(tokens, pipeline.languages)
+    least = max((reading.letters for reading in everything[:1] if reading.known > 0.99), default=0)
+    readings = [r for r in everything if (r.stages or r.negator) and (r.letters >= least or r.known < 0.99)]
     if not readings:
-        return Opinion(None, 0.0, "none", f"none: no word of the label is in the dictionary → {UNMAPPED}")
+        reason = (
+            "the label's words are known, but none says a stage"
+            if everything
+            else "no word of the label is in the dictionary"
+        )
+        return Opinion(None, 0.0, "none", f"none: {reason} → {UNMAPPED}")
     first = _spokesman(readings)
     if first.negator:
         why = (

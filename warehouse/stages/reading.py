@@ -18,6 +18,7 @@ _PIPELINE_BONUS = 0.06  # for the language that a pipeline's other labels are in
 _NEAR = 0.02  # languages that explain a label about as well
 _YIELD = 0.12  # a stage this much weaker than the strongest gives way to it
 _STRONG = 0.75
+_ENGLISH_LETTERS = 2  # English wins where another language knows the word by a slightly longer stem
 _RIVAL = 0.1  # how close a second meaning must come to make the label ambiguous
 _HEAVY = ("lost", "on_hold", "won", "post_sale")
 _LANGUAGE_ORDER = ("en", "es", "pt", "de", "fr", "it", "id", "nl", "zh", "ja")
@@ -35,7 +36,8 @@ class Reading(msgspec.Struct, frozen=True):
 
     `stages`: canonical → score, best first, lowered for unknown words. `rivals`: other stages that the label's words
     name as clearly ("Proposal/Negotiation"). `negator`: a negating word that no rule explains. `edge`: words of signing,
-    ordering or paying. `known`: share 0..1 of the label that the dictionary explains.
+    ordering or paying. `known`: share 0..1 of the label that the dictionary explains. `letters`: length of the entries
+    found; the longer they are, the surer the language.
     """
 
     language: str
@@ -45,6 +47,7 @@ class Reading(msgspec.Struct, frozen=True):
     rivals: tuple[str, ...] = ()
     negator: str | None = None
     edge: bool = False
+    letters: int = 0
 
     @property
     def best(self) -> tuple[str, float] | None:
@@ -115,6 +118,7 @@ class Reader:
 
     def _read_as(self, tokens: Tokens, language: str) -> Reading:
         used: list[Match] = []
+        scopes: list[frozenset[str]] = []
         telling = 0
         known = 0.0
         for part, found in zip(tokens.parts, tokens.matches, strict=True):
@@ -124,10 +128,11 @@ class Reader:
             meaningful = [match for match in matches if match.meaningful]
             telling += bool(meaningful)
             used += meaningful
+            scopes.append(frozenset(concept for match in meaningful for concept in match.term.concepts))
         share = min(1.0, known / (tokens.size or 1))
         factor = 1 - _UNKNOWN_COST * (1 - share)
         concepts = _concepts(used)
-        rules = self._surviving(concepts)
+        rules = self._surviving(concepts, scopes)
         weighed = [(rule, min(concepts[concept] for concept in rule.concepts)) for rule in rules]
         stages, rivals = _ordered(weighed, several=telling > 1)
         negated = NEGATOR in concepts and not any(NEGATOR in rule.concepts for rule in rules)
@@ -139,14 +144,16 @@ class Reader:
             rivals=tuple(rivals),
             negator=next((m.term.text for m in used if NEGATOR in m.term.concepts), None) if negated else None,
             edge=bool(concepts.keys() & self._edge),
+            letters=_letters(tokens, language),
         )
 
-    def _surviving(self, concepts: Mapping[str, float]) -> list[Rule]:
-        """The rules that fit and are not part of a more specific one that fits too."""
+    def _surviving(self, concepts: Mapping[str, float], parts: Sequence[frozenset[str]]) -> list[Rule]:
+        """The rules that fit and are not part of a more specific one that fits too. Negation ends with its part."""
         fired: dict[frozenset[str], Rule] = {}
         for concept in concepts:
             for rule in self._rules.get(concept, ()):
-                if rule.concepts <= concepts.keys():
+                scopes = parts if NEGATOR in rule.concepts else (concepts.keys(),)
+                if any(rule.concepts <= scope for scope in scopes):
                     fired[rule.concepts] = rule
         rules = [rule for key, rule in fired.items() if not any(key < other for other in fired)]
         return sorted(rules, key=lambda rule: sorted(rule.concepts))
@@ -210,7 +217,7 @@ def _borrowed(found: Mapping[str, list[Match]], language: str) -> list[Match]:
 def _letters(tokens: Tokens, language: str) -> int:
     """Letters of the dictionary entries found: the longer the entries, the surer the language."""
     matches = [match for found in tokens.matches for match in found.get(language, ())]
-    return sum(len(token) for match in matches for token in match.term.tokens)
+    return sum(len(token) for match in matches for token in match.term.tokens) + _ENGLISH_LETTERS * (language == "en")
 
 
 def _explained(part: Sequence[str], matches: Iterable[Match]) -> float:
