@@ -93,13 +93,13 @@ def score(pairs: Iterable[tuple[Row, StageAnswer]]) -> Score:
         right / max(1, len(pairs)),
         len(mapped) / max(1, len(pairs)),
         precise / max(1, len(mapped)),
-        sum(confused(row, answer) for row, answer in mapped),
+        sum(confused(row, answer) for row, answer in pairs),
     )
 
 
 def confused(row: Row, answer: StageAnswer) -> bool:
     """A wrong answer in which won or lost stands on one side (an unmapped answer confuses nobody)."""
-    wrong = not row.accepts(answer.canonical_stage)
+    wrong = answer.canonical_stage != "unmapped" and not row.accepts(answer.canonical_stage)
     return wrong and (answer.canonical_stage in _CLOSED or row.canonical in _CLOSED)
 
 

@@ -16,7 +16,9 @@ _FOLDS = str.maketrans(
         "़": None, "ー": "ー",
     }
 )  # fmt: skip
-_KEEP_MARKS = re.compile(r"[\u0900-\u109f\u1780-\u17ff\u3040-\u30ff\uac00-\ud7af]")
+_ELISION = re.compile(r"\b(l|d|n|s|c|j|m|qu|un|all|dall|dell|nell|sull|coll|quell)['’](?=[^\W\d_]{2})")
+"""French, Italian and Catalan words that lose their vowel: "d'offre" is two words, Ukrainian "зв'язок" is one."""
+
 _MARKED_BASES = ("LATIN", "GREEK", "CYRILLIC", "ARABIC", "HEBREW")
 
 UNSEGMENTED = (
@@ -42,7 +44,7 @@ _CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z][a-z])|(?<=[A-Za-z])(?=[A-Z][a-z]{2})
 @lru_cache(maxsize=65536)
 def fold(text: str) -> str:
     """NFKC, casefolded, without diacritics where they do not carry the word (Latin, Greek, Cyrillic, Arabic, Hebrew)."""
-    text = unicodedata.normalize("NFKC", text).casefold().translate(_FOLDS)
+    text = _ELISION.sub(r"\1 ", unicodedata.normalize("NFKC", text).casefold()).translate(_FOLDS)
     if text.isascii():
         return text
     folded: list[str] = []
