@@ -12,7 +12,6 @@ from connectors.sdk.records import (
     Company,
     Deal,
     FieldDef,
-    HistoryRead,
     Owner,
     Pipeline,
     Record,
@@ -24,28 +23,18 @@ from connectors.sdk.records import (
 from connectors.sdk.settings import ConnectorSettings
 from connectors.spreadsheet import board, keys, words
 from connectors.spreadsheet.draft import Draft, Spool
-from connectors.spreadsheet.grid import place, raw_of
 from connectors.spreadsheet.history import History, from_dates, from_log
+from connectors.spreadsheet.joining import disagree, distinct, merge
 from connectors.spreadsheet.ladder import display_orders, shown_order, stage_id
 from connectors.spreadsheet.planning import SheetPlan
 from connectors.spreadsheet.reading import Reader
 from connectors.spreadsheet.survey import Surveyed
 from connectors.spreadsheet.table import Row
+from connectors.spreadsheet.tally import Tally
 
 DEFAULT_PIPELINE = "default"
 #: Above this many deals no fingerprints are kept, so no renames are suggested: the cursor must stay small.
 MAX_FINGERPRINTS = 1000
-
-#: So many deals are named in a warning; the others are counted.
-_NAMED_DEALS = 5
-
-_DROP_WORDS = {
-    "total": "a total or subtotal",
-    "repeated_header": "the header once more",
-    "note": "a note under the table",
-    "group_label": "the label of a group of rows",
-    "duplicate_row": "equal to an earlier row of the same deal",
-}
 
 
 class Emission:
@@ -69,13 +58,10 @@ class Emission:
         self._stages: dict[tuple[str | None, str], None] = dict.fromkeys(known_stages)
         self._shown_stages = shown_stages
         self._is_joined = len(tables) > 1 or any(plan.layout == "log" for table in tables for plan in table.plans)
+        self.tally = Tally(self._plans(), read_at)
         self._seen_owners: set[str] = set()
         self._seen_companies: set[str] = set()
-        #: What -> how many deals, and where the first of them stand.
-        self._oddities: dict[str, tuple[int, list[str]]] = {}
         self.deal_count = 0
-        self.kept_rows: dict[int, int] = {}
-        self.rejected_rows: dict[int, int] = {}
         self.fingerprints: dict[str, str] | None = {}
 
     @property
@@ -89,7 +75,7 @@ class Emission:
         yield from self._ladders()
         yield from self._joined() if self._is_joined else self._direct()
         yield SweepEnd(stream="deals", complete=True, missing_as="absent", read_at=self.read_at)
-        yield from self._warnings()
+        yield from self.tally.warnings()
 
     # --- reference data
 
@@ -168,36 +154,35 @@ class Emission:
             reader = Reader(plan, choice, number)
             for row in plan.rows():
                 if row.dropped is not None:
-                    yield self._reject(plan, row, row.dropped, dropped=True)
+                    yield self.tally.drop(plan, row, row.dropped)
                     continue
                 key = keys.key_of(row.cells, choice)
                 if key is None:
-                    yield self._reject(plan, row, "no_key")
+                    yield self.tally.reject(plan, row, "no_key")
                 elif key in table.repeated and key in repeated:
                     plan.dropped.setdefault("duplicate_row", []).append(row.number)
-                    yield self._reject(plan, row, "duplicate_row", key=key, dropped=True)
+                    yield self.tally.drop(plan, row, "duplicate_row", key)
                 else:
                     if key in table.repeated:
                         repeated.add(key)
-                    draft = reader.draft(row, key)
-                    if plan.layout == "log" and (draft.changed_at is None or draft.stage is None):
-                        yield self._reject(
-                            plan, row, "no_change_date" if draft.changed_at is None else "no_stage", key=key
-                        )
-                    else:
-                        self.kept_rows[id(plan)] = self.kept_rows.get(id(plan), 0) + 1
-                        yield draft
+                    yield self._read(plan, row, reader.draft(row, key))
+
+    def _read(self, plan: SheetPlan, row: Row, draft: Draft) -> Draft | Reject:
+        if plan.layout == "log" and (draft.changed_at is None or draft.stage is None):
+            return self.tally.reject(plan, row, "no_change_date" if draft.changed_at is None else "no_stage", draft.key)
+        self.tally.keep(plan)
+        return draft
 
     def _cards(self, plan: SheetPlan, number: int) -> Iterator[Draft | Reject]:
         """Drafts of a board: several a row."""
-        kept: set[int] = set()
         for row in plan.rows():
             if row.dropped is not None:
-                yield self._reject(plan, row, row.dropped, dropped=True)
+                yield self.tally.drop(plan, row, row.dropped)
+        filled: set[int] = set()
         for draft in board.drafts(plan, number):
-            kept.add(draft.row)
+            filled.add(draft.row)
             yield draft
-        self.kept_rows[id(plan)] = len(kept)
+        self.tally.keep(plan, len(filled))
 
     def _direct(self) -> Iterator[Record]:
         """One row, one deal: straight through."""
@@ -230,16 +215,23 @@ class Emission:
 
     def _deal(self, drafts: list[Draft], *, is_broken: bool = False) -> Iterator[Record]:
         """A deal's records: the people and companies first seen here, the deal, its history."""
-        entries = _distinct([draft for draft in drafts if draft.is_log])
-        merged = _merge([draft for draft in drafts if not draft.is_log], entries)
+        entries, repeats = distinct([draft for draft in drafts if draft.is_log])
+        rows = [draft for draft in drafts if not draft.is_log]
+        merged = merge(rows, entries)
+        if len(self.tables) > 1:
+            if disagree(rows):
+                self.tally.odd("tables_disagree", merged)
+            if merged.table != 0:
+                self.tally.odd("not_in_first_table", merged)
         pipeline_id = _pipeline_id(merged.pipeline)
         history = self._history(merged, entries, pipeline_id)
         if history is not None:
             for code in history.oddities:
-                self._odd(code, merged)
+                self.tally.odd(code, merged)
             if is_broken:
                 note = "a row of its log could not be read (see the rejected rows)"
-                history.read = _replace(history.read, complete=False, note=note)
+                history.read = msgspec.structs.replace(history.read, complete=False, note=note)
+        yield from map(self.tally.drop_repeat, repeats)
         yield from self._people(merged, entries)
         self.deal_count += 1
         self._remember(merged)
@@ -262,31 +254,20 @@ class Emission:
         return None
 
     def _record(self, draft: Draft, history: History | None, pipeline_id: str) -> Deal:
-        label = draft.stage
-        entered = draft.stage_entered_at
-        closed_at = draft.closed_at
-        if history is not None and label is None:
-            label, entered = history.last_stage, history.entered_at
-            outcome = words.outcome_of(label)
-            closed_at = closed_at or (entered if outcome in ("won", "lost") else None)
-        elif (
-            history is not None
-            and label is not None
-            and history.last_stage
-            and stage_id(history.last_stage) == stage_id(label)
-        ):
+        label, entered, closed_at = draft.stage, draft.stage_entered_at, draft.closed_at
+        if history is not None and (label is None or _same(history.last_stage, label)):
+            label = label or history.last_stage
             entered = entered or history.entered_at
             closed_at = closed_at or history.closed_at
-        amount = draft.amount
-        status = draft.status
-        said = words.outcome_of(label)
+        said, status, amount = words.outcome_of(label), draft.status, draft.amount
         if label is not None and status is not None and status != (said or "open"):
-            self._odd("status_stage_clash", draft)
+            self.tally.odd("status_stage_clash", draft)
+        if closed_at is not None and (closed_at > self._known_until or not _may_be_closed(label, status)):
+            closed_at = None
         if amount == 0 and self._zero != "zero":
-            lost = "lost" in (status, words.outcome_of(label) if status is None else None)
-            amount = None if self._zero == "unknown" or lost else amount
+            amount = None if self._zero == "unknown" or (status or said) == "lost" else amount
         if amount is not None and draft.currency is None:
-            self._odd("currency_unknown", draft)
+            self.tally.odd("currency_unknown", draft)
         return Deal(
             deal_id=draft.key,
             name=draft.name,
@@ -336,86 +317,22 @@ class Emission:
         parts = [words.fold(draft.company or ""), words.fold(draft.owner or ""), str(draft.amount or "")]
         self.fingerprints[draft.key] = "|".join(parts) if parts[0] and parts[2] else ""
 
-    # --- what was put aside
-
-    def _reject(
-        self, plan: SheetPlan, row: Row, reason: str, *, key: str | None = None, dropped: bool = False
-    ) -> Reject:
-        if dropped:
-            detail = f"{place(plan.grid, row.number)}: left out: {_DROP_WORDS[reason]}."
-        else:
-            self.rejected_rows[id(plan)] = self.rejected_rows.get(id(plan), 0) + 1
-            detail = f"{place(plan.grid, row.number)}: {_REJECT_WORDS[reason]}"
-        names = [head.text for head in plan.head.headers]
-        return Reject(
-            stream="deals",
-            reason=reason,
-            detail=detail,
-            key=key,
-            is_dropped=dropped,
-            source_file=plan.grid.file,
-            source_sheet=plan.grid.sheet,
-            source_row=row.number,
-            read_at=self.read_at,
-            raw=raw_of(names, row.cells),
-        )
-
-    def _warnings(self) -> Iterator[Record]:
-        for plan in self._plans():
-            yield Warn(code="rows_read", message=self._account(plan))
-            for code, message in plan.warnings:
-                yield Warn(code=code, message=message)
-            for (what, column), cells in plan.bad_cells.items():
-                named = ", ".join(cell for cell in cells if cell)
-                more = len(cells) - sum(1 for cell in cells if cell)
-                yield Warn(
-                    code="unreadable_cells",
-                    message=f"{plan.where}, column {column!r}: {len(cells)} cell(s) left empty, {what}: "
-                    f"{named}{f' and {more} more' if more else ''}.",
-                )
-        for code, (count, places) in self._oddities.items():
-            rest = f" and {count - len(places)} more" if count > len(places) else ""
-            yield Warn(code=code, message=f"{_ODDITY_WORDS[code]}: {count} deal(s) ({'; '.join(places)}{rest}).")
-
-    def _odd(self, code: str, draft: Draft) -> None:
-        count, places = self._oddities.get(code, (0, []))
-        self._oddities[code] = (count + 1, [*places, _where(draft)] if count < _NAMED_DEALS else places)
-
-    def _account(self, plan: SheetPlan) -> str:
-        dropped = sum(len(rows) for rows in plan.dropped.values())
-        listed = ", ".join(f"{len(rows)} {reason}" for reason, rows in plan.dropped.items())
-        return (
-            f"{plan.where}: {plan.row_count} rows read = {self.kept_rows.get(id(plan), 0)} kept + {dropped} dropped"
-            f"{f' ({listed})' if listed else ''} + {self.rejected_rows.get(id(plan), 0)} rejected."
-        )
-
-
-_REJECT_WORDS = {
-    "no_key": "nothing in the key column(s), so the deal cannot be told from others. Fill the key.",
-    "no_change_date": "the date of the change cannot be read. Correct the date.",
-    "no_stage": "the new stage is empty. Fill it in.",
-}
-
-_ODDITY_WORDS = {
-    "currency_unknown": "nothing tells the currency of the amount, so it cannot be added to others (set `default_currency`)",
-    "status_stage_clash": "the status column says another outcome than the stage; the status decides, the stage stays as it is",
-    "planned_dates": "stage dates later than the sheet itself are plans and were not counted as history",
-    "entered_after_close": "a stage date later than the close of the deal was not counted as a move (correct the date if it is one)",
-    "moves_back": "a later column holds an earlier date, read as a move back",
-    "log_gap": "the old stage of a log row is not the new stage of the row before; a row may be missing",
-}
-
-
-def _replace(read: HistoryRead, **changes: Any) -> HistoryRead:
-    return msgspec.structs.replace(read, **changes)
-
 
 def _pipeline_id(label: str | None) -> str:
     return words.fold(label) if label else DEFAULT_PIPELINE
 
 
-def _where(draft: Draft) -> str:
-    return f"{draft.file}{f', sheet {draft.sheet}' if draft.sheet else ''}, row {draft.row}"
+def _same(one: str | None, other: str) -> bool:
+    return one is not None and stage_id(one) == stage_id(other)
+
+
+def _may_be_closed(label: str | None, status: str | None) -> bool:
+    """Whether a deal may have been closed: not one whose status or stage is plainly an open one (a date there is a plan)."""
+    if status is not None:
+        return status != "open"
+    if label is None or words.outcome_of(label) in ("won", "lost"):
+        return True
+    return words.outcome_of(label) is None and words.near_rung(label) is None
 
 
 def _url(draft: Draft) -> str:
@@ -430,66 +347,3 @@ def _field_type(plan: SheetPlan, index: int) -> str:
     if held.is_money:
         return "number"
     return "text" if held.filled else "empty"
-
-
-def _distinct(entries: list[Draft]) -> list[Draft]:
-    """Log rows, identical ones once."""
-    seen: dict[tuple[datetime | None, str | None, str | None], Draft] = {}
-    for entry in entries:
-        seen.setdefault((entry.changed_at, entry.stage, entry.from_stage), entry)
-    return list(seen.values())
-
-
-_FIELDS = tuple(
-    name
-    for name in Draft.__struct_fields__
-    if name
-    not in (
-        "key",
-        "row",
-        "table",
-        "file",
-        "sheet",
-        "column",
-        "stage_days",
-        "custom",
-        "raw",
-        "is_log",
-        "has_stage_dates",
-    )
-)
-
-
-def _merge(rows: list[Draft], entries: list[Draft]) -> Draft:
-    """One draft for a deal: the first table that says something decides; of a log, the latest row that does."""
-    latest = sorted(entries, key=lambda entry: (entry.changed_at, entry.row), reverse=True)
-    if len(rows) == 1 and not latest:
-        return rows[0]
-    first = rows[0] if rows else latest[0]
-    merged = Draft(
-        key=first.key, row=first.row, table=first.table, file=first.file, sheet=first.sheet, column=first.column
-    )
-    for draft in (*rows, *latest):
-        for name in _FIELDS:
-            if draft.is_log and name == "stage" and rows:
-                continue
-            if getattr(merged, name) is None:
-                setattr(merged, name, getattr(draft, name))
-        merged.custom = draft.custom | merged.custom
-    offset = 0
-    tables = sorted({draft.table for draft in rows})
-    for draft in rows:
-        place = tables.index(draft.table) * 1000
-        merged.stage_days = merged.stage_days + [_shifted(day, place + offset) for day in draft.stage_days]
-        merged.has_stage_dates = merged.has_stage_dates or draft.has_stage_dates
-    parts = rows or latest[:1]
-    merged.raw = parts[0].raw if len(parts) == 1 else {_label(part): part.raw for part in parts}
-    return merged
-
-
-def _shifted(day: Any, by: int) -> Any:
-    return msgspec.structs.replace(day, order=day.order + by)
-
-
-def _label(draft: Draft) -> str:
-    return f"{draft.file}#{draft.sheet}" if draft.sheet else draft.file

@@ -65,7 +65,7 @@ def from_dates(
         last_stage=days[-1].stage if days else None,
         entered_at=days[-1].at if days else None,
         created_at=created,
-        closed_at=closes[-1].at if closes else None,
+        closed_at=days[-1].at if closes and days[-1] is closes[-1] else None,
         dates_only=bool(days) and not any(day.has_time for day in days),
         oddities=tuple(oddities),
     )

@@ -10,7 +10,7 @@ Nothing is written. A file that cannot be read gives an Inspection too: `errors`
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from connectors.sdk.clock import Clock, SystemClock
 from connectors.sdk.errors import ConfigError
 from connectors.sdk.records import Deal, Reject, Stage, Warn
 from connectors.sdk.settings import load
-from connectors.spreadsheet import dates, files, ladder, memory, money, sourcedoc, words
+from connectors.spreadsheet import files, ladder, memory, sourcedoc, words
 from connectors.spreadsheet.emit import Emission
 from connectors.spreadsheet.grid import text_of
 from connectors.spreadsheet.loading import Loader
@@ -30,42 +30,14 @@ from connectors.spreadsheet.planning import SheetPlan
 from connectors.spreadsheet.settings import SpreadsheetSettings, Table, tables_of
 from connectors.spreadsheet.snapshots import Snapshot, check_zone, find
 from connectors.spreadsheet.survey import Surveyed, survey
+from connectors.spreadsheet.views import ColumnView, SheetView, columns_of, dates_of, notes_of, plain, short
+
+__all__ = ["ColumnView", "Inspection", "SheetView", "inspect"]
 
 #: Snapshots of a folder that are looked at: the oldest ones and the newest.
 MOST_SNAPSHOTS = 6
 _SAMPLES = 5
 _FIRST_ROWS = 6
-
-
-class ColumnView(msgspec.Struct, frozen=True, kw_only=True):
-    """One column: what it is taken for ("" = kept as a custom field), how that was found, and what stands in it."""
-
-    letter: str
-    header: str
-    meaning: str
-    how: str
-    sample: str
-
-
-class SheetView(msgspec.Struct, frozen=True, kw_only=True):
-    """One tab as understood. `dates`: header, how it is read; `dropped`: reason -> row numbers; `stages`: label, place (None = not known)."""
-
-    file: str
-    sheet: str | None
-    layout: str
-    reason: str
-    header_row: int
-    above: tuple[str, ...]
-    columns: tuple[ColumnView, ...]
-    notes: tuple[str, ...]
-    dates: tuple[tuple[str, str], ...] = ()
-    key: tuple[str, ...] = ()
-    key_reason: str = ""
-    rows_read: int = 0
-    rows_rejected: int = 0
-    dropped: dict[str, list[int]] = {}
-    stages: tuple[tuple[str, int | None], ...] = ()
-    stage_order_from: str = ""
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,7 +212,7 @@ class _Look:
             if isinstance(record, Deal):
                 count += 1
                 if len(self.sample) < _SAMPLES:
-                    self.sample.append(_plain(record))
+                    self.sample.append(plain(record))
             elif isinstance(record, Stage):
                 stages.setdefault(record.pipeline_id, []).append((record.name, record.display_order))
             elif isinstance(record, Reject) and not record.is_dropped:
@@ -252,7 +224,7 @@ class _Look:
         shown = tuple(pair for pairs in stages.values() for pair in pairs)
         for table in emission.tables:
             for plan in table.plans:
-                self.sheets.append(self._view(plan, table, shown, emission.rejected_rows.get(id(plan), 0)))
+                self.sheets.append(self._view(plan, table, shown, emission.tally.rejected(plan)))
         self._propose(emission.tables)
 
     def _partly(self, snapshot: Snapshot) -> None:
@@ -278,7 +250,7 @@ class _Look:
                     for row, cells in islice(grid.rows(), _FIRST_ROWS):
                         where = f"{grid.file}{f', {grid.sheet}' if grid.sheet else ''}"
                         self.first_rows.append(
-                            f"{where} {row}: {' | '.join(_short(text_of(cell), 24) for cell in cells)}"
+                            f"{where} {row}: {' | '.join(short(text_of(cell), 24) for cell in cells)}"
                         )
             except ConfigError:
                 continue
@@ -295,9 +267,9 @@ class _Look:
             reason=plan.reason,
             header_row=plan.head.first,
             above=tuple(text for _, text in plan.head.above if text),
-            columns=tuple(_columns(plan, table)),
-            notes=(*plan.grid.notes, *_notes(plan)),
-            dates=tuple(_dates(plan)),
+            columns=tuple(columns_of(plan, table)),
+            notes=(*plan.grid.notes, *notes_of(plan)),
+            dates=tuple(dates_of(plan)),
             key=table.key.headers if table else (),
             key_reason=table.key.reason if table else "",
             rows_read=plan.row_count,
@@ -364,124 +336,3 @@ def _pinned(plan: SheetPlan) -> dict[str, str]:
     if plan.layout != "log" and "status" in taken and not plan.status_is_outcome:
         del taken["status"]
     return taken
-
-
-def _columns(plan: SheetPlan, table: Surveyed | None) -> Iterator[ColumnView]:
-    fields: dict[int, list[str]] = {}
-    for field, index in plan.fields.items():
-        fields.setdefault(index, []).append(field)
-    staged: dict[int, list[str]] = {}
-    for stage, index in plan.mapping.stage_dates:
-        staged.setdefault(index, []).append(stage)
-    keyed = set(table.key.columns) if table else set()
-    for head in plan.head.headers:
-        held = plan.held[head.index]
-        if not head.given and not held.filled:
-            continue
-        names = [*(["key"] if head.index in keyed else [])]
-        names += [name for name in fields.get(head.index, ()) if name != "weighted"]
-        names += [f"date of {stage!r}" for stage in staged.get(head.index, ())]
-        hows = [plan.mapping.matched.get(field, "") for field in fields.get(head.index, ()) if field != "weighted"]
-        hows += ["weighted: never the amount" for field in fields.get(head.index, ()) if field == "weighted"]
-        if plan.layout == "kanban":
-            names, hows = ["cards of this stage"], ["header"]
-        yield ColumnView(
-            letter=head.letter,
-            header=head.text,
-            meaning=", ".join(names),
-            how=", ".join(dict.fromkeys(how for how in hows if how))
-            or ("dates under a stage's name" if staged.get(head.index) else ""),
-            sample=_short(" / ".join(islice(held.texts, 3)), 40),
-        )
-
-
-def _dates(plan: SheetPlan) -> Iterator[tuple[str, str]]:
-    """How dates are read, column by column, and why."""
-    for index, column in plan.dates.items():
-        if column.filled:
-            yield plan.head.headers[index].label, _order(column, plan.asked.locale)
-
-
-def _notes(plan: SheetPlan) -> Iterator[str]:
-    """How numbers and shares are read, and why."""
-    locale = plan.asked.locale
-    for field in ("amount", "probability"):
-        at = plan.fields.get(field)
-        amounts = plan.money.get(at) if at is not None else None
-        if at is None or amounts is None or not amounts.filled:
-            continue
-        text = _marks(amounts, locale)
-        if field == "probability":
-            text = "percent points" if plan.percent_points else "shares of 1, or with a percent sign"
-            text = text if amounts.readable_share else "words, kept as they are"
-        yield f"numbers in {plan.head.headers[at].label!r}: {text}"
-
-
-def _order(column: dates.DateColumn, locale: words.Locale | None) -> str:
-    parts = []
-    if column.counts.get("ordered"):
-        by = (
-            "shown by the column"
-            if column.rows["dmy"] or column.rows["mdy"]
-            else f"by locale {locale.name}"
-            if locale
-            else "either way"
-        )
-        parts.append(f"{'month' if column.order == 'mdy' else 'day'} first ({by})")
-    if column.counts.get("serial"):
-        parts.append("serial numbers")
-    if column.native_days:
-        parts.append("real dates")
-    if not parts:
-        parts.append("unambiguous (year first, or months in words)")
-    for kind, text in (("partial", "not whole days, left empty"), ("unreadable", "not readable, left empty")):
-        if column.counts.get(kind):
-            parts.append(f"{column.counts[kind]} {text}")
-    return ", ".join(parts)
-
-
-def _marks(column: money.MoneyColumn, locale: words.Locale | None) -> str:
-    parts = []
-    if not column.counts.get("text"):
-        parts.append("real numbers")
-    elif column.decimal:
-        by = "shown by the column" if column.rows[column.decimal] else f"by locale {locale.name}" if locale else ""
-        parts.append(f"decimal {'comma' if column.decimal == ',' else 'point'} ({by})")
-    else:
-        shown = [mark for mark in (".", ",") if column.rows[mark]]
-        parts.append(
-            f"decimal {'comma' if shown == [','] else 'point'} (shown by the column)" if shown else "whole numbers"
-        )
-    if column.signs:
-        parts.append("currency in the cells: " + ", ".join(sorted(column.signs)))
-    if column.multipliers:
-        parts.append("multipliers: " + ", ".join(sorted(column.multipliers)))
-    if column.counts.get("unreadable"):
-        parts.append(f"{column.counts['unreadable']} not readable, left empty")
-    return ", ".join(parts)
-
-
-def _plain(deal: Deal) -> dict[str, Any]:
-    names = (
-        "deal_id",
-        "name",
-        "company_name",
-        "stage_id",
-        "status",
-        "amount",
-        "currency",
-        "expected_close_date",
-        "owner_id",
-        "url",
-    )
-    found = {name: getattr(deal, name) for name in names}
-    return {
-        name: str(value) if isinstance(value, date) or name == "amount" else value
-        for name, value in found.items()
-        if value is not None
-    }
-
-
-def _short(text: str, width: int) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= width else flat[: width - 1] + "…"

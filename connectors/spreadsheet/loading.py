@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 
+import msgspec
+
 from connectors.sdk.errors import ConfigError
-from connectors.spreadsheet import files, memory, periods, planning, snapshots
+from connectors.spreadsheet import files, memory, periods, planning, snapshots, words
 from connectors.spreadsheet.emit import Emission
 from connectors.spreadsheet.planning import SheetPlan
 from connectors.spreadsheet.settings import SpreadsheetSettings, Table
@@ -58,6 +60,8 @@ class Loader:
         for number, plans in enumerate(chosen):
             memory.check_columns(remembered, plans, number)
             surveyed.append(survey(plans, chosen=remembered.keys.get(str(number), ())))
+        if len(chosen) == 1:
+            surveyed += beside(surveyed[0])
         day = day or as_of(chosen, self.tables[0])
         emission = Emission(
             surveyed,
@@ -69,6 +73,29 @@ class Loader:
             shown_stages=self.settings.stages,
         )
         return emission, day.isoformat() if day else snapshot.label
+
+
+def beside(deals: Surveyed) -> list[Surveyed]:
+    """The change log in another tab, when it has the key of the deals; where it has not, a warning says how to join the two."""
+    first = deals.plans[0]
+    log = first.log_beside
+    if log is None:
+        return []
+    how = f"tables: [{{sheet: {first.grid.sheet}}}, {{sheet: {log.grid.sheet}}}], each with its `path` and `key`"
+    names = {words.fold_header(head.given) for head in log.head.headers}
+    if not all(words.fold_header(name) in names for name in deals.key.headers):
+        first.warn(
+            "log_not_read",
+            f"{log.where}: looks like a change log, but has no column {deals.key.headers[0]!r}. Join it with {how}.",
+        )
+        return []
+    log.asked = msgspec.structs.replace(log.asked, key=deals.key.headers, columns={}, stage_dates={})
+    planning.complete(log)
+    first.warn(
+        "log_read",
+        f"{log.where}: read as the change log of {first.grid.sheet!r}. To leave it out, name the tab in `sheet`.",
+    )
+    return [survey([log])]
 
 
 def as_of(chosen: list[list[SheetPlan]], table: Table) -> date | None:

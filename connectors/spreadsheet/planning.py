@@ -41,6 +41,8 @@ class SheetPlan:
         self.percent_points = False
         #: Row -> currency sign in the number format of the amount, where formats have one.
         self.format_currencies: dict[int, str] = {}
+        #: A change log in another tab of the same workbook, if there is one.
+        self.log_beside: SheetPlan | None = None
         #: Tabs of the same workbook that are not read, hidden ones too: one may list the stages in order.
         self.siblings: tuple[Grid, ...] = ()
         self.status_is_outcome = False
@@ -113,9 +115,13 @@ def choose(grids: Sequence[Grid], asked: Table, *, needs_stage: bool = True) -> 
                 f"{fit[0].grid.file}: sheets {fit[0].grid.sheet!r} and {left[0].grid.sheet!r} may both hold deals, with different "
                 "columns. Name the right one in `sheet`, or both under `tables`."
             )
-        named = [name for name in others if name] + [text for error in failures if (text := _sheet_of(str(error)))]
+        logs = [plan.grid.sheet for plan in plans if plan.layout == "log"]
+        named = [name for name in others if name and name not in logs] + [
+            text for error in failures if (text := _sheet_of(str(error)))
+        ]
         if named:
             notes.append(f"tabs without deals not read: {', '.join(dict.fromkeys(named))}")
+    _log_beside(fit, plans, asked)
     taken = [plan.grid for plan in fit]
     for plan in fit:
         plan.siblings = tuple(grid for grid in grids if grid not in taken)
@@ -123,6 +129,13 @@ def choose(grids: Sequence[Grid], asked: Table, *, needs_stage: bool = True) -> 
             _demand(plan)
         _settle_layout(plan, fit)
     return fit, notes
+
+
+def _log_beside(fit: list[SheetPlan], plans: list[SheetPlan], asked: Table) -> None:
+    """A single tab of deals beside a single change log: the sheet is now, the log is history."""
+    logs = [plan for plan in plans if plan.layout == "log" and plan not in fit]
+    if asked.layout is None and not asked.sheets and len(logs) == 1 and all(plan.layout != "log" for plan in fit):
+        fit[0].log_beside = logs[0]
 
 
 def _sheet_of(message: str) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from connectors.spreadsheet.inspect import ColumnView, Inspection, SheetView
+    from connectors.spreadsheet.inspect import Inspection
+    from connectors.spreadsheet.views import ColumnView, SheetView
 
 _ORDER = (
     "path",

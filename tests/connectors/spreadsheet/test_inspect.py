@@ -114,3 +114,20 @@ def test_every_sample_is_understood_without_a_word(name):
     found = look(SHARED / "spreadsheets" / name)
     assert found.errors == ()
     assert found.deal_count == len(read(**config_of(found)).deals)
+
+
+def test_a_workbook_with_its_own_change_log_is_proposed_whole(tmp_path):
+    path = xlsx_file(
+        tmp_path,
+        {
+            "Deals": [["Deal ID", "Deal", "Stage"], ["1", "Alpha", "Won"]],
+            "History": [
+                ["Deal ID", "Changed at", "New stage"],
+                ["1", "2024-01-01", "Lead"],
+                ["1", "2024-02-01", "Won"],
+            ],
+        },
+    )
+    found = look(path)
+    assert [sheet.layout for sheet in found.sheets] == ["current_state", "log"]
+    assert read(**config_of(found)).path_of == {"1": [("lead", "2024-01-01"), ("won", "2024-02-01")]}

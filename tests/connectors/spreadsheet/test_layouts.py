@@ -101,6 +101,7 @@ Date changed,Deal ID,Old stage,New stage
     assert [change.precision for change in got.history["7"].stage_changes] == ["instant", "instant", "day"]
     assert "log_gap" in got.warnings
     assert got.history["7"].complete
+    assert "4 rows read = 3 kept + 1 dropped (1 duplicate_row) + 0 rejected" in got.warnings["rows_read"]
 
 
 def test_a_log_row_that_cannot_be_read_makes_the_history_incomplete(tmp_path):
@@ -129,6 +130,19 @@ def test_a_log_and_a_sheet_of_deals_share_a_key(tmp_path):
     assert got.deals["1"].name == "Alpha"
     assert got.deals["2"].stage_id == "lead"
     assert got.deals["3"].stage_id == "lead", "a deal that only the log knows is kept"
+    assert "1 deal(s)" in got.warnings["not_in_first_table"]
+    found = read(path)
+    assert found.path_of == got.path_of, "a change log in the same workbook is joined without being asked"
+    assert "read as the change log of 'Deals'" in found.warnings["log_read"]
+    assert read(path, sheet="Deals").history == {}
+
+
+def test_what_two_tables_say_differently_is_counted(tmp_path):
+    csv_file(tmp_path, "ID,Stage,Amount\n1,Lead,10\n2,Won,20\n", "a.csv")
+    csv_file(tmp_path, "ID,Stage,Amount,Owner\n1,Lead,10,ann\n2,Lost,25,bob\n", "b.csv")
+    got = read(tables=[{"path": str(tmp_path / "a.csv")}, {"path": str(tmp_path / "b.csv")}], key="ID")
+    assert (got.deals["2"].stage_id, got.deals["2"].amount, got.deals["2"].owner_id) == ("won", 20, "bob")
+    assert "1 deal(s)" in got.warnings["tables_disagree"]
 
 
 def test_tabs_named_after_months_are_snapshots_in_order(tmp_path):
