@@ -1,0 +1,5 @@
+"""The Pipedrive connector."""
+
+from connectors.pipedrive.connector import Pipedrive
+
+__all__ = ["Pipedrive"]
