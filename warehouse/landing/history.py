@@ -10,7 +10,6 @@ from connectors.sdk.records import FieldChange, HistoryRead, StageChange
 from warehouse.landing.lines import CODECS, BadRecordError, Content, checked_key
 from warehouse.landing.manifest import Manifest
 from warehouse.landing.parts import rows_of
-from warehouse.landing.schema import literal
 from warehouse.landing.spool import Engine
 from warehouse.landing.store import Store
 
@@ -106,7 +105,7 @@ class HeldEvents:
             return found
         con = self._engine.con
         con.execute("create or replace table wanted (deal_id varchar)")
-        con.execute(f"insert into wanted select unnest([{', '.join(map(literal, wanted))}])")
+        con.execute("insert into wanted select unnest(?::varchar[])", [wanted])
         complete = (
             "select deal_id, max((_read_at, _sync_seq, _ordinal)) as since from "
             f"({self._rows('history_reads')}) where complete and deal_id in (select deal_id from wanted) group by deal_id"

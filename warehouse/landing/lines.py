@@ -152,6 +152,9 @@ class Codec:
         return _replace(row, **fixes)
 
 
+_Whole = typing.Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
 def _row_type(record: type[Record], hints: dict[str, Any]) -> type[msgspec.Struct]:
     """The record without `read_at` and `raw`, checked strictly when it is filled; a None is not written.
 
@@ -160,7 +163,9 @@ def _row_type(record: type[Record], hints: dict[str, Any]) -> type[msgspec.Struc
     fields: list[Any] = []
     for name, hint in hints.items():
         is_optional = type(None) in typing.get_args(hint)
-        fields.append((name, hint, None) if is_optional else (name, hint))
+        is_whole = hint is int or int in typing.get_args(hint)
+        kind = (_Whole | None if is_optional else _Whole) if is_whole else hint
+        fields.append((name, kind, None) if is_optional else (name, kind))
     return msgspec.defstruct(f"{record.__name__}Row", fields, kw_only=True, omit_defaults=True)
 
 
