@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -20,6 +21,8 @@ _YIELD = 0.12  # a stage this much weaker than the strongest gives way to it
 _STRONG = 0.75
 _ENGLISH_LETTERS = 2  # English wins where another language knows the word by a slightly longer stem
 _RIVAL = 0.1  # how close a second meaning must come to make the label ambiguous
+_FEW = 7
+_NO_SHARES: dict[int, float] = {}
 _HEAVY = ("lost", "on_hold", "won", "post_sale")
 _LANGUAGE_ORDER = ("en", "es", "pt", "de", "fr", "it", "id", "nl", "zh", "ja")
 
@@ -75,10 +78,8 @@ class Reader:
     def __init__(self, dictionary: Dictionary) -> None:
         self.matcher = Matcher(dictionary)
         self._edge = dictionary.edge
-        self._rules: dict[str, list[Rule]] = {}
-        for rule in dictionary.rules:
-            for concept in rule.concepts:
-                self._rules.setdefault(concept, []).append(rule)
+        self._rules = {rule.concepts: rule for rule in dictionary.rules}
+        self._largest = max(map(len, self._rules), default=0)
 
     def cut(self, label: str) -> Tokens:
         """The label as tokens and matches. Pure: the same label gives the same."""
@@ -91,16 +92,17 @@ class Reader:
         languages: dict[str, float] = dict.fromkeys((code for found in matches for code in found), 0.0)
         unknown: list[str] = []
         for part, found in zip(tokens, matches, strict=True):
+            widths = [_width(token) for token in part]
             covered = {code: _shares(spans) for code, spans in found.items()}
-            english = covered.get("en", {})
-            for spot, token in enumerate(part):
-                if not any(spot in shares for shares in covered.values()):
-                    unknown.append(token)
-                    continue
-                width = _width(token)
-                borrowed = _FALLBACK_WORTH * english.get(spot, 0.0)
-                for code in languages:
-                    languages[code] += width * covered.get(code, {}).get(spot, borrowed)
+            known = set().union(*covered.values())
+            unknown += [token for spot, token in enumerate(part) if spot not in known]
+            english = {spot: _FALLBACK_WORTH * widths[spot] * share for spot, share in covered.get("en", {}).items()}
+            all_english = sum(english.values())
+            for code in languages:
+                score = all_english
+                for spot, share in covered.get(code, _NO_SHARES).items():
+                    score += widths[spot] * share - english.get(spot, 0.0)
+                languages[code] += score
         ranked = sorted(languages.items(), key=lambda item: (-round(item[1], 6), rank(item[0]), item[0]))
         shares = tuple((code, share / (size or 1)) for code, share in ranked)
         return Tokens(tuple(map(tuple, tokens)), matches, shares, size, tuple(unknown))
@@ -147,14 +149,21 @@ class Reader:
             letters=_letters(tokens, language),
         )
 
+    def _fitting(self, concepts: Mapping[str, float]) -> Iterable[Rule]:
+        """The rules whose concepts are all there. Looks sets up while they are few, else goes through the rules."""
+        if len(concepts) > _FEW:
+            return [rule for key, rule in self._rules.items() if key <= concepts.keys()]
+        sizes = range(1, min(len(concepts), self._largest) + 1)
+        chosen = (frozenset(some) for size in sizes for some in itertools.combinations(concepts, size))
+        return [self._rules[key] for key in chosen if key in self._rules]
+
     def _surviving(self, concepts: Mapping[str, float], parts: Sequence[frozenset[str]]) -> list[Rule]:
         """The rules that fit and are not part of a more specific one that fits too. Negation ends with its part."""
-        fired: dict[frozenset[str], Rule] = {}
-        for concept in concepts:
-            for rule in self._rules.get(concept, ()):
-                scopes = parts if NEGATOR in rule.concepts else (concepts.keys(),)
-                if any(rule.concepts <= scope for scope in scopes):
-                    fired[rule.concepts] = rule
+        fired = {
+            rule.concepts: rule
+            for rule in self._fitting(concepts)
+            if NEGATOR not in rule.concepts or any(rule.concepts <= part for part in parts)
+        }
         rules = [rule for key, rule in fired.items() if not any(key < other for other in fired)]
         return sorted(rules, key=lambda rule: sorted(rule.concepts))
 

@@ -21,6 +21,9 @@ _ELISION = re.compile(r"\b(l|d|n|s|c|j|m|qu|un|all|dall|dell|nell|sull|coll|quel
 
 _MARKED_BASES = ("LATIN", "GREEK", "CYRILLIC", "ARABIC", "HEBREW")
 
+LONGEST = 200
+"""Characters of a label that are read; stage names are short, and a pasted letter must not stop a build."""
+
 UNSEGMENTED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 )
@@ -60,7 +63,7 @@ def fold(text: str) -> str:
 
 def strip_enumerators(label: str) -> str:
     """The label without leading numbers or letters, counts, percentages and pictures: "2 - Proposta (75%)" → "Proposta"."""
-    text = unicodedata.normalize("NFKC", label).replace("_", " ")
+    text = unicodedata.normalize("NFKC", label[:LONGEST]).replace("_", " ")
     text = "".join(" " if unicodedata.category(char) in {"So", "Cs", "Sk"} else char for char in text)
     text = _NUMBERS.sub(" ", text).strip(" \t*#.-–—:")
     for _ in range(2):

@@ -357,3 +357,14 @@ def test_the_default_stages_as_whole_pipelines() -> None:
         if answer.canonical_stage != row[3]
     ]
     assert len(wrong) <= 2, wrong
+
+
+def test_a_letter_pasted_as_a_label_does_not_stop_a_build() -> None:
+    for text in (
+        "proposal " * 20_000,
+        "提案交渉" * 20_000,
+        "angebotsverhandlung" * 5_000,
+        "not " * 10_000,
+        "/|&" * 10_000,
+    ):
+        assert classify_one(text).canonical_stage
