@@ -65,8 +65,8 @@ select
     real_era as era,
     case when real_stated_at <= latest_at then 0 else 2 end as evidence_no,
     case when real_stated_at <= latest_at then case when dates_only then 1 else 0 end else 2 end as precision_no,
-    -- a move that the deal's record dates itself leaves no gap in what is known
-    not coalesce(real_stated_at <= latest_at, false) as is_gap
+    -- a closing that the deal's record dates itself leaves no gap in what is known
+    not (is_real_closed and coalesce(real_stated_at <= latest_at, false)) as is_gap
 from moved
 where is_real_move
 union all
