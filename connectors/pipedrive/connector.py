@@ -337,7 +337,9 @@ class _Session:
             yield deal
             if deal.presence == "deleted":
                 yield Tombstone(stream="deals", key=deal.deal_id, kind="deleted", gone_at=deal.updated_at)
-            if self.needs_history(short, held.get(deal.deal_id)):
+            # A deal that was never seen alive stands in no figure: its past is not worth a call.
+            is_stillborn = deal.presence == "deleted" and deal.deal_id not in held and without_call(short) is None
+            if not is_stillborn and self.needs_history(short, held.get(deal.deal_id)):
                 yield from self._history_or_queue(short)
 
     def needs_history(self, deal: Snapshot, held: Any = None) -> bool:
