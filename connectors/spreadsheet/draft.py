@@ -60,6 +60,9 @@ class Draft(msgspec.Struct, kw_only=True, omit_defaults=True):
     changed_by: str | None = None
     is_log: bool = False
     has_stage_dates: bool = False
+    #: Whether any instant of the row (created, closed, entered) has a time of day, and whether there is any at all.
+    has_dates: bool = False
+    has_times: bool = False
     custom: dict[str, Any] = {}
     raw: dict[str, Any] = {}
 

@@ -293,7 +293,7 @@ class Emission:
             source_file=draft.file,
             source_sheet=draft.sheet,
             source_row=draft.row,
-            dates_only=history.dates_only if history else False,
+            dates_only=_dates_only(draft, history),
             custom_fields=draft.custom,
             read_at=self.read_at,
             raw=draft.raw,
@@ -320,6 +320,14 @@ class Emission:
 
 def _pipeline_id(label: str | None) -> str:
     return words.fold(label) if label else DEFAULT_PIPELINE
+
+
+def _dates_only(draft: Draft, history: History | None) -> bool:
+    """True when the row has days of this deal, and not one of them with a time of day."""
+    has_history = history is not None and bool(history.read.stage_changes)
+    if has_history and history is not None and not history.dates_only:
+        return False
+    return (draft.has_dates or has_history) and not draft.has_times
 
 
 def _same(one: str | None, other: str) -> bool:

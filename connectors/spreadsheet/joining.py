@@ -87,6 +87,8 @@ def _take(merged: Draft, draft: Draft, *, is_log_beside_rows: bool) -> None:
             setattr(merged, lead, getattr(draft, lead))
             setattr(merged, follower, getattr(draft, follower))
     merged.custom = draft.custom | merged.custom
+    merged.has_dates = merged.has_dates or draft.has_dates
+    merged.has_times = merged.has_times or draft.has_times
 
 
 def _label(draft: Draft) -> str:

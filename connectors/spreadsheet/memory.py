@@ -45,6 +45,7 @@ class Memory(msgspec.Struct, frozen=True):
     columns: dict[str, dict[str, str]] = {}
     latest: str = ""
     prints: dict[str, str] | None = None
+    tabs: dict[str, list[str]] = {}
     unproved: list[str] = []
     read_on: datetime | None = None
 
@@ -91,15 +92,26 @@ def after(memory: Memory, emission: Emission, label: str) -> Memory:
         str(number): {field: table.plans[0].head.headers[index].text for field, index in table.plans[0].fields.items()}
         for number, table in enumerate(emission.tables)
     }
+    tabs = {str(number): _tabs(table.plans) for number, table in enumerate(emission.tables)}
     return msgspec.structs.replace(
-        memory, stages=stages, keys=keys, columns=columns, latest=label, prints=emission.fingerprints
+        memory, stages=stages, keys=keys, columns=columns, tabs=tabs, latest=label, prints=emission.fingerprints
     )
+
+
+def _tabs(plans: Sequence[SheetPlan]) -> list[str]:
+    """Names of tabs; tabs that are periods come and go and are not counted."""
+    return [plan.grid.sheet for plan in plans if plan.grid.sheet and plan.layout != "sheet_per_period"]
 
 
 def check_columns(memory: Memory, plans: Sequence[SheetPlan], number: int) -> None:
     """Compare with which header was which field before. A field that moved to another known header is reported; one that has no column
     any more stops the load (ConfigError): its values would vanish from every deal.
     """
+    gone = sorted(set(memory.tabs.get(str(number), [])) - set(_tabs(plans)))
+    if gone and len(plans) and plans[0].layout != "sheet_per_period":
+        plans[0].warn(
+            "tab_gone", f"{plans[0].grid.file}: tab(s) read before are not there or hold no deals: {', '.join(gone)}."
+        )
     before = memory.columns.get(str(number), {})
     for plan in plans:
         here = {field: plan.head.headers[index].text for field, index in plan.fields.items()}

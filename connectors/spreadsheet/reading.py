@@ -80,6 +80,8 @@ class Reader:
             when = self._when(row, index)
             if when is not None:
                 found[name] = when[1]
+                found["has_dates"] = True
+                found["has_times"] = found.get("has_times", False) or when[2]
                 if name == "closed_at":
                     found["close_at"], found["close_has_time"] = when[1], when[2]
         if "expected_close_date" in fields and (when := self._when(row, fields["expected_close_date"])):

@@ -44,9 +44,11 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
     looks = frozenset(name.split(" ", 1)[0] for name in names.values()) | words.total_starts()
     width, last = len(head.headers), head.last
     group: str | None = None
-    for number, given in grid.rows():
+    downward = [_Area(area) for area in grid.merged if last < area[0] < area[2] and area[1] == area[3] < width]
+    for number, raw in grid.rows():
         if number <= last:
             continue
+        given = _filled_down(number, raw, downward) if downward else raw
         cells = given if len(given) == width else given[:width] + [None] * (width - len(given))
         lead = _lead(cells)
         if lead is None:
@@ -62,6 +64,26 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
             own = text_of(cells[shape.fill_down])
             group = strip_count(own) if own else group
         yield Row(number, cells, why, group)
+
+
+class _Area:
+    """Cells merged downwards, and the value of the topmost."""
+
+    def __init__(self, place: tuple[int, int, int, int]) -> None:
+        self.place = place
+        self.value: Cell = None
+
+
+def _filled_down(number: int, cells: list[Cell], areas: list[_Area]) -> list[Cell]:
+    """A row with the value of cells that are merged down over several rows; each such value is seen in all of them."""
+    found = list(cells)
+    for area in areas:
+        top, column, bottom, _ = area.place
+        if top == number:
+            area.value = found[column] if column < len(found) else None
+        elif top < number <= bottom and column < len(found):
+            found[column] = area.value
+    return found
 
 
 _ALONE = -1

@@ -366,3 +366,30 @@ def test_where_a_deal_stands_can_be_found_again(tmp_path):
         "tracker.xlsx#Deals!B4",
     )
     assert deal.raw == {"Deal": "Alpha", "Stage": "Lead"}
+
+
+def test_cells_merged_downwards_count_for_every_row(tmp_path):
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for row in [
+        ["Company", "Deal", "Stage"],
+        ["Acme", "Alpha", "Lead"],
+        [None, "Bravo", "Won"],
+        ["Beta", "Charlie", "Lead"],
+    ]:
+        sheet.append(row)
+    sheet.merge_cells("A2:A3")
+    path = tmp_path / "merged.xlsx"
+    book.save(path)
+    assert set(read(path).deals) == {"acme/alpha", "acme/bravo", "beta/charlie"}
+
+
+def test_a_close_date_beside_an_open_stage_is_no_close(tmp_path):
+    got = read(csv_file(tmp_path, "ID,Stage,Won date\n1,Proposal,2024-01-02\n2,Won,2024-01-03\n3,Won,2031-01-03\n"))
+    assert [deal.closed_at and deal.closed_at.date().isoformat() for deal in got.deals.values()] == [
+        None,
+        "2024-01-03",
+        None,
+    ]

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.sdk import records as rec
 from connectors.sdk.errors import ConfigError
-from tests.connectors.spreadsheet.sheets import NOW, csv_file, read
+from tests.connectors.spreadsheet.sheets import NOW, csv_file, read, xlsx_file
 
 HEAD = "Deal ID,Company,Owner,Stage,Amount\n"
 
@@ -200,3 +200,19 @@ def test_absences_that_landing_did_not_believe_come_again_though_the_file_is_the
 def test_a_start_date_is_refused_because_a_sheet_cannot_keep_it(tmp_path):
     with pytest.raises(ConfigError, match="a sheet does not say when a deal was modified"):
         read(csv_file(tmp_path, HEAD + "1,Acme,ann,Lead,10\n"), start_date="2024-01-01")
+
+
+def test_a_tab_that_vanished_is_mentioned(tmp_path):
+    head = ["Deal", "Stage", "Amount"]
+    first = read(xlsx_file(tmp_path, {"Ayu": [head, ["A", "Lead", 1]], "Budi": [head, ["B", "Lead", 1]]}))
+    xlsx_file(tmp_path, {"Ayu": [head, ["A", "Lead", 1]], "Citra": [head, ["C", "Lead", 1]]})
+    second = first.again()
+    assert "not there or hold no deals: Budi" in second.warnings["tab_gone"]
+    assert set(second.deals) == {"a", "c"}, "a new tab that fits is picked up"
+
+
+def test_days_without_times_are_told_to_the_build(tmp_path):
+    days = read(csv_file(tmp_path, "ID,Stage,Created\n1,Lead,2024-01-02\n2,Lead,\n")).deals
+    assert (days["1"].dates_only, days["2"].dates_only) == (True, False)
+    times = read(csv_file(tmp_path, "ID,Stage,Created\n1,Lead,2024-01-02 10:00\n"))
+    assert not times.deals["1"].dates_only
