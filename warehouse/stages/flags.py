@@ -6,7 +6,9 @@ import msgspec
 
 from warehouse.stages.answers import StageLabel
 
-_LADDER = frozenset({"prospecting", "qualification", "discovery", "nurture", "proposal", "negotiation", "on_hold"})
+_RUNGS = frozenset({"prospecting", "qualification", "discovery", "nurture", "proposal", "negotiation"})
+_LADDER = _RUNGS | {"on_hold"}
+_PLAIN = 0.85  # a word of the ladder must be this plain to stand against the flags
 _SURE = 0.95
 _EXPLICIT = 0.93
 
@@ -28,9 +30,9 @@ def weigh(label: StageLabel, said: str | None, score: float, edge: bool) -> Verd
     paying, approving, which sit between negotiation, won and post_sale and follow the flags.
     """
     if label.outcome == "won":
-        return _won(label, said, edge)
+        return _won(label, said, edge or score < _PLAIN)
     if label.outcome == "lost":
-        return _lost(label, said)
+        return _lost(label, said if score >= _PLAIN or said not in _RUNGS else None)
     if label.outcome == "open" and said == "won":
         return _open(label, score)
     return None

@@ -1,0 +1,55 @@
+"""The labelled stage names from public sources, when the reference data stands beside the repository."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from warehouse.stages import classify
+
+ROOT = Path(__file__).resolve().parents[3]
+DATA = ROOT / ".." / "shared" / "data" / "stage_names_dev.csv"
+
+
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    if not DATA.is_file():
+        pytest.skip("the labelled stage names are not part of the repository")
+    spec = importlib.util.spec_from_file_location("bench_stage_names", ROOT / "benchmarks" / "stage_names.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("flags", [True, False])
+@pytest.mark.parametrize("half", [0, 1])
+def test_the_aims_hold_on_either_half_of_the_repositories_with_and_without_flags(
+    bench: ModuleType, half: int, flags: bool
+) -> None:
+    rows = bench.read(DATA, flags=flags)
+    pairs = [
+        (row, answer)
+        for row, answer in zip(rows, classify([row.label for row in rows]), strict=True)
+        if row.primary and bench.half_of(row.source) == half
+    ]
+    score = bench.score(pairs)
+    assert score.rows > 200
+    assert score.accuracy >= 0.88
+    assert score.precision >= 0.96
+    assert score.coverage >= 0.78
+    assert score.confused / score.rows < 0.005
+
+
+def test_a_wrong_normaliser_scores_badly(bench: ModuleType) -> None:
+    """The score can fail: everything called won is nearly always wrong, and confuses won and lost."""
+    rows = [row for row in bench.read(DATA) if row.primary]
+    won = classify([bench.StageLabel("Closed Won", outcome="won", probability=1.0)])[0]
+    score = bench.score([(row, won) for row in rows])
+    assert score.accuracy < 0.3
+    assert score.coverage == 1.0
+    assert score.confused > len(rows) / 2
