@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from connectors.sdk.connector import HeldDeal
 from warehouse.landing.lines import instant
-from warehouse.landing.manifest import Manifest
-from warehouse.landing.parts import rows_of
+from warehouse.landing.manifest import Manifest, Part
+from warehouse.landing.parts import readable, rows_of
 from warehouse.landing.schema import STREAMS
 from warehouse.landing.spool import Engine
 from warehouse.landing.store import Store, fsync_file
@@ -125,6 +126,8 @@ class Index:
         self._engine = engine
         self._path = store.scratch(manifest.source_key) / "held.sqlite"
         self._counts: dict[str, int] = {}
+        # A connector may ask from its workers.
+        self._lock = threading.RLock()
         self._db = self._caught_up()
 
     # --- what connectors ask ---------------------------------------------------------------------------------------------------------
@@ -173,7 +176,7 @@ class Index:
         """Live deals whose history was never read completely since they last moved; open and recently moved first."""
         sql = (
             "select h.key from held as h left join history as y on y.deal_id = h.key where h.stream = 'deals' and h.hash is not null "
-            "and h.presence = 'present' and coalesce(y.complete_seq < h.moved_seq, 1) "
+            "and h.presence in ('present', 'archived') and coalesce(y.complete_seq < h.moved_seq, 1) "
             "order by coalesce(h.status, 'open') <> 'open', h.moved_seq desc, h.stage_entered_at desc, h.key limit ?"
         )
         for (key,) in self._stream(sql, (limit,)):
@@ -227,10 +230,10 @@ class Index:
 
     def refresh(self, manifest: Manifest) -> None:
         """Take in what was committed since."""
-        self._manifest = manifest
+        done, self._manifest = self._manifest.sequence, manifest
         self._counts.clear()
-        self._db.close()
-        self._db = self._caught_up()
+        with self._lock, _transaction(self._db):
+            self._absorb(self._db, done)
 
     def close(self) -> None:
         """Close the file."""
@@ -246,24 +249,27 @@ class Index:
             yield from self._all(text, (*before, *chunk, *(None,) * (_CHUNK - len(chunk))))
 
     def _all(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
-        try:
-            return self._db.execute(sql, values).fetchall()
-        except sqlite3.DatabaseError:
-            self._db = self._rebuilt()
-            return self._db.execute(sql, values).fetchall()
+        with self._lock:
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.DatabaseError:
+                self._db = self._rebuilt()
+                return self._db.execute(sql, values).fetchall()
 
     def _stream(self, sql: str, values: Any) -> Iterator[tuple[Any, ...]]:
         """Rows in pieces; a file found damaged is rebuilt before the first row, later the error stands (the next sync rebuilds it)."""
-        try:
-            cursor = self._db.execute(sql, values)
-            rows = cursor.fetchmany(5000)
-        except sqlite3.DatabaseError:
-            self._db = self._rebuilt()
-            cursor = self._db.execute(sql, values)
-            rows = cursor.fetchmany(5000)
+        with self._lock:
+            try:
+                cursor = self._db.execute(sql, values)
+                rows = cursor.fetchmany(5000)
+            except sqlite3.DatabaseError:
+                self._db = self._rebuilt()
+                cursor = self._db.execute(sql, values)
+                rows = cursor.fetchmany(5000)
         while rows:
             yield from rows
-            rows = cursor.fetchmany(5000)
+            with self._lock:
+                rows = cursor.fetchmany(5000)
 
     # --- catching up -----------------------------------------------------------------------------------------------------------------
 
@@ -316,19 +322,24 @@ class Index:
             parts = [part for part in self._manifest.parts_of(stream) if part.max_seq > done]
             if not parts or stream in ("stage_changes", "field_changes"):
                 continue
-            cursor = self._engine.con.execute(
-                f"{_ABSORBED[stream]} from ({rows_of(self._engine.con, self._store, self._manifest.source_key, stream, parts)}) "
-                f"where _sync_seq > {done} order by _key, _sync_seq, _ordinal"
-            )
-            names = [column[0] for column in cursor.description]
-            while rows := cursor.fetchmany(5000):
-                _put(db, stream, [dict(zip(names, row, strict=True)) for row in rows])
+            self._absorb_stream(db, stream, parts, done)
         facts = {
             "layout": str(_LAYOUT),
             "landing_id": self._manifest.landing_id,
             "sequence": str(self._manifest.sequence),
         }
         db.executemany("insert or replace into meta (name, value) values (?, ?)", facts.items())
+
+    def _absorb_stream(self, db: sqlite3.Connection, stream: str, parts: list[Part], done: int) -> None:
+        con, source_key = self._engine.con, self._manifest.source_key
+        with readable(source_key):
+            source = rows_of(con, self._store, source_key, stream, parts)
+            cursor = con.execute(
+                f"{_ABSORBED[stream]} from ({source}) where _sync_seq > {done} order by _key, _sync_seq, _ordinal"
+            )
+            names = [column[0] for column in cursor.description]
+            while rows := cursor.fetchmany(5000):
+                _put(db, stream, [dict(zip(names, row, strict=True)) for row in rows])
 
 
 _STAMPED = "_key as key, _hash as hash, epoch_us(_read_at) as read_at, _sync_seq as seq, _ordinal as ordinal"
@@ -374,7 +385,7 @@ def _put(db: sqlite3.Connection, stream: str, rows: list[dict[str, Any]]) -> Non
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     # The source lock keeps others out, so no shared memory file is needed.
     db.execute("pragma locking_mode = exclusive")
     db.execute("pragma journal_mode = wal")
