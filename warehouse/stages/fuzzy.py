@@ -40,7 +40,10 @@ class Speller:
                 (token, language)
                 for variant in (start, *_deletions(start))
                 for token, language in self._index.get(variant, ())
-                if token != start and _one_edit(start, token) and (not languages or language in languages)
+                if token != start
+                and (not rest or token[-1] == start[-1])  # another last letter before an ending is another word
+                and _one_edit(start, token)
+                and (not languages or language in languages)
             }
             if found:
                 best = min(found, key=lambda item: (abs(len(item[0]) - size), item[0][0] != start[0], item))
