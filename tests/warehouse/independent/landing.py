@@ -92,7 +92,7 @@ def _land_stage(landed: Rows, row: Any, stage: Stage) -> None:
         "display_order": stage.order,
         "outcome": stage.outcome,
     }
-    base |= {"is_archived": stage.is_archived, "is_synthetic": False}
+    base |= {"is_archived": stage.is_archived, "is_synthetic": False, "probability": stage.probability}
     if stage.key == PILOT:  # open until it was edited into a win
         landed["stages"].append(
             row(source, f"{pipeline}:{ident}", datetime.fromisoformat("2024-01-01"), **{**base, "outcome": "open"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.warehouse.independent.calc import Calculation
+from tests.warehouse.independent.full import FullCalculation
 from tests.warehouse.independent.history import pushes
 from tests.warehouse.independent.landing import build_whole, told_by_history
 from tests.warehouse.independent.world import make_world
@@ -20,7 +20,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def calculation(world):
-    return Calculation(world)
+    return FullCalculation(world)
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ class Stage:
     order: int | None  # place in the pipeline
     outcome: str
     is_archived: bool = False
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,17 @@ class World:
 def _stages(pipeline: str, spec: list[tuple[str, str, int | None, str, bool]]) -> list[Stage]:
     ladder = {"prospecting": 10, "qualification": 20, "discovery": 30, "nurture": 40, "proposal": 50, "negotiation": 60}
     return [
-        Stage(f"{pipeline}:{label}", pipeline, label, canonical, ladder.get(canonical), order, outcome, archived)
+        Stage(
+            f"{pipeline}:{label}",
+            pipeline,
+            label,
+            canonical,
+            ladder.get(canonical),
+            order,
+            outcome,
+            archived,
+            None if pipeline.startswith("sheet") or order is None else 0.15 * order,
+        )
         for label, canonical, order, outcome, archived in spec
     ]
 

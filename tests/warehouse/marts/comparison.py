@@ -7,7 +7,8 @@ from typing import Any
 
 import duckdb
 
-from tests.warehouse.independent.calc import Calculation, Mart
+from tests.warehouse.independent.calc import Mart
+from tests.warehouse.independent.full import FullCalculation
 from tests.warehouse.marts.harness import rows
 
 #: mart -> its key columns, in the order of the calculation's keys
@@ -22,6 +23,12 @@ KEYS = {
     "transitions": ("source_key", "from_stage_key", "to_stage_key", "movement", "period_grain", "period_start"),
     "win_rates": ("dimension", "dimension_value", "period_grain", "period_start"),
     "stalled_deals": ("deal_key",),
+    "cycle_time": ("pipeline_key", "period_grain", "period_start"),
+    "sales_velocity": ("source_key", "pipeline_key", "period_grain", "period_start"),
+    "forgotten_prospects": ("deal_key",),
+    "owner_capacity": ("person_key",),
+    "forecast_deals": ("deal_key",),
+    "forecast": ("pipeline_key", "timing", "close_month"),
 }
 
 
@@ -37,7 +44,7 @@ def differences(con: duckdb.DuckDBPyConnection, mart: str, expected: Mart) -> li
     return found
 
 
-def all_differences(con: duckdb.DuckDBPyConnection, calculation: Calculation) -> dict[str, list[str]]:
+def all_differences(con: duckdb.DuckDBPyConnection, calculation: FullCalculation) -> dict[str, list[str]]:
     """Mart -> disagreements, only of marts that have some."""
     found = {mart: differences(con, mart, getattr(calculation, mart)()) for mart in KEYS}
     return {mart: lines for mart, lines in found.items() if lines}

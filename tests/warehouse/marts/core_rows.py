@@ -32,6 +32,7 @@ def core_rows(world: World) -> Rows:
                 "stage_order": s.order,
                 "outcome": s.outcome,
                 "is_archived": s.is_archived,
+                "crm_probability": s.probability,
             }
             for s in world.stages
         ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.warehouse.independent.calc import Calculation
+from tests.warehouse.independent.full import FullCalculation
 from tests.warehouse.independent.world import make_world
 from tests.warehouse.marts.comparison import KEYS, differences
 from tests.warehouse.marts.core_rows import core_rows
@@ -19,7 +19,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def calculation(world):
-    return Calculation(world)
+    return FullCalculation(world)
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,13 @@ BREAKS = {
     "win_rates_all_within_sources": "delete from main.win_rates where dimension = 'source' and dimension_value = 'force'",
     "win_rates_dimensions_agree": "delete from main.win_rates where dimension = 'owner' and dimension_value = 'unknown'",
     "closed_deals_have_closed_at": "update main.deals set closed_at = null where outcome = 'won'",
+    "cycle_time_quarters_add_up": "delete from main.cycle_time where period_grain = 'quarter'",
+    "sales_velocity_source_at_least_pipelines": "update main.sales_velocity set worked_count = 0 where pipeline_key = 'all'",
+    "sales_velocity_won_equals_win_rates": "update main.sales_velocity set won_count = won_count + 1 where pipeline_key = 'all'",
+    "owner_capacity_open_deals": "delete from main.owner_capacity where person_key = 'unknown'",
+    "forecast_probabilities_in_range": "update main.forecast_deals set historical_probability = 1.2",
+    "crm_probabilities_in_range": "update main.forecast_deals set crm_probability = 75",
+    "forecast_holds_every_open_deal": "delete from main.forecast where timing = 'overdue'",
 }
 CHECKS = {check.name: check for model in marts() for check in model.checks()}
 WRITTEN = {check.name for model in marts() for check in model.about.checks}

@@ -22,7 +22,7 @@ class Spell:
     movement: str | None  # None: still there
 
 
-def random_log(seed: int, stages: int = 25) -> dict[int, list[Spell]]:
+def random_log(seed: int, stages: int = 14) -> dict[int, list[Spell]]:
     """Stage -> spells: short and long logs, times in whole days (ties) or milliseconds, none to all of them still waiting."""
     rng = random.Random(seed)
     log = defaultdict(list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.warehouse.independent.calc import Calculation
+from tests.warehouse.independent.full import FullCalculation
 from tests.warehouse.independent.world import make_world
 from tests.warehouse.marts.comparison import all_differences, differences
 from tests.warehouse.marts.core_rows import core_rows
@@ -145,6 +145,42 @@ WRONG = {
         "stalled_deals",
     ),
     "hidden deals are on the action list": ("stalled_deals", "and d.presence = 'present'", "", "stalled_deals"),
+    "cycles of won deals only are called typical": (
+        "cycle_time",
+        "where outcome <> 'open'\n),\n\nclosings",
+        "where outcome = 'won'\n),\n\nclosings",
+        "cycle_time",
+    ),
+    "a deal that moved twice was worked twice": (
+        "sales_velocity",
+        "period_start(g.period_grain, s.before_month) >= period_start(g.period_grain, s.first_month)",
+        "false",
+        "sales_velocity",
+    ),
+    "leaving at midnight counts as work of the next month": (
+        "sales_velocity",
+        "when v.exited_at > v.entered_at then local_date(v.exited_at - interval 1 microsecond, c.reporting_timezone)",
+        "when v.exited_at > v.entered_at then local_date(v.exited_at + interval 1 day, c.reporting_timezone)",
+        "sales_velocity",
+    ),
+    "a planned activity is forgotten": (
+        "forgotten_prospects",
+        "d.next_activity_at is null or d.next_activity_at < st.as_of_at",
+        "true",
+        "forgotten_prospects",
+    ),
+    "the present owner gets the closings of the one who closed": (
+        "owner_capacity",
+        "o.owner_key = d.closing_owner_key",
+        "o.owner_key = d.owner_key",
+        "owner_capacity",
+    ),
+    "a stage's record without the pipeline's": (
+        "forecast_deals",
+        "(won_count + 10 * prior) / (resolved_count + 10)",
+        "won_count / nullif(resolved_count, 0)",
+        "forecast",
+    ),
 }
 
 
@@ -155,7 +191,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def calculation(world):
-    return Calculation(world)
+    return FullCalculation(world)
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ select
     s.lost_amount_missing_count,
     cast(s.won_sum as double) / nullif(cast(s.won_sum + s.lost_sum as double), 0) as win_rate_value,
     cast(  -- half up to the cent, in whole cents: a division in floating point would miss exact halves
-        sign(s.won_sum) * floor((200.0 * abs(s.won_sum) + s.priced_won_count) / (2.0 * nullif(s.priced_won_count, 0))) / 100.0
+        sign(s.won_sum) * floor((2 * round(abs(cast(s.won_sum as double)) * 100) + s.priced_won_count) / (2.0 * nullif(s.priced_won_count, 0))) / 100
         as decimal(18, 2)
     ) as avg_won_amount,
     s.won_count + s.lost_count < st.small_sample_below as is_small_sample,
