@@ -1,4 +1,4 @@
-"""Documentation pages made from the code: `python -m dagster_project.pages docs` writes docs/commands.md and docs/settings.md.
+"""Documentation pages made from the code: `python -m dagster_project.pages docs` writes commands, settings, tables and connectors.
 
 A test compares the pages with what the code says now.
 """
@@ -6,6 +6,7 @@ A test compares the pages with what the code says now.
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any
 
 import msgspec
 
-from connectors.sdk import registry
+from connectors.sdk import Connector, registry
 from connectors.sdk.settings import ConnectorSettings, describe
 from dagster_project.cli import build_parser
 from dagster_project.guard import DISTRIBUTION
+from warehouse.runner import load_models
 from warehouse.settings import Thresholds, WarehouseSettings
 
 _MADE = "<!-- Made by `python -m dagster_project.pages docs`; edit the code, not this page. -->"
@@ -24,7 +26,11 @@ _MADE = "<!-- Made by `python -m dagster_project.pages docs`; edit the code, not
 
 def pages() -> dict[str, str]:
     """File name -> text of every page."""
-    return {"commands.md": commands_page(), "settings.md": settings_page()}
+    found = {"commands.md": commands_page(), "settings.md": settings_page(), "tables.md": tables_page()}
+    for row in registry.listed(load=True):
+        if row.distribution == DISTRIBUTION and not row.problem:
+            found[f"connectors/{row.name}.md"] = connector_page(registry.load(row.name))
+    return found
 
 
 def commands_page() -> str:
@@ -86,6 +92,68 @@ def settings_page() -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def tables_page() -> str:
+    """Every published table with its columns, in the words that stand as comments in the file itself."""
+    parts = ["# Tables of the published file", _MADE, _TABLES]
+    layers = (
+        ("marts", "Marts"),
+        ("core", "Core model"),
+        ("ops", "`ops`: how far to trust it"),
+        ("staging", "`staging`: what the models work with"),
+    )
+    for layer, title in layers:
+        parts.append(f"## {title}")
+        for model in sorted(load_models(), key=lambda model: model.name):
+            if model.layer == layer and model.about.kept:
+                grain = f" Key: {', '.join(f'`{name}`' for name in model.about.grain)}." if model.about.grain else ""
+                rows = [[f"`{name}`", " ".join(text.split())] for name, text in model.about.columns.items()]
+                parts.append(
+                    f"### `{model.name}`\n\n{' '.join(model.about.description.split())}{grain}\n\n{_table(['column', 'meaning'], rows)}"
+                )
+    return "\n\n".join(parts) + "\n"
+
+
+def connector_page(connector: type[Connector]) -> str:
+    """What a connector says of itself: facts of the API, set-up in the CRM, what it cannot do, streams, settings."""
+    facts = inspect.cleandoc(sys.modules[connector.__module__].__doc__ or "")
+    first, _, rest = facts.partition("\n")
+    impossible = [[f"`{name}`", why] for name, why in connector.capabilities.impossible().items()]
+    noted = [
+        [f"`{name}`", why]
+        for name, why in connector.capabilities.notes.items()
+        if name not in connector.capabilities.impossible()
+    ]
+    streams = [
+        [f"`{decl.method}`", " ".join(decl.description.split()), decl.cursor or "whole, every sync"]
+        for decl in connector.streams()
+    ]
+    parts = [
+        f"# {connector.title or connector.name}",
+        _MADE,
+        first,
+        f"```text\n{rest.strip()}\n```" if rest.strip() else "",
+        "## Set-up" if connector.setup_guide else "",
+        connector.setup_guide.strip(),
+        "## What is read" if streams else "",
+        _table(["stream", "what", "cursor"], streams) if streams else "",
+        "## What is not covered",
+        _table(["promise", "why it cannot be kept"], impossible)
+        if impossible
+        else "Every promise of the connector contract is kept.",
+        _table(["promise", "how"], noted) if noted else "",
+        "## Settings",
+        _settings(connector.Settings, without=()),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+_TABLES = (
+    "The same words stand as comments in the file: `select table_name, column_name, comment from duckdb_columns()`. Schema `main` is for analysts. "
+    "Money is in the reporting currency unless a column says otherwise; unknown is NULL, never 0; instants are UTC; rates are 0 to 1 and stand "
+    "beside their counts."
+)
+
+
 def _commands(parser: argparse.ArgumentParser, names: tuple[str, ...]) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -135,6 +203,7 @@ def main() -> None:
     """Write the pages into the folder named on the command line."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
     for name, text in pages().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
 
 
