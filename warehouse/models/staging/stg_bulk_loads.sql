@@ -31,15 +31,21 @@ queued as (
     inner join busy as b on b.source_key = e.source_key and b.entry_minute = e.entry_minute
 ),
 
-loads as (  -- enough deals from this one on within 60 seconds
-    select a.source_key, a.first_at as begins_at, b.first_at as ends_at
+begun as (  -- ends_at: enough deals enter from this one on within 60 seconds, the last of them then
+    select a.source_key, a.deal_no, a.first_at, a.place, case when ms_between(a.first_at, b.first_at) < 60000 then b.first_at end as ends_at
     from queued as a
     cross join staging.settings as st
-    inner join queued as b on b.source_key = a.source_key and b.place = a.place + st.bulk_load_min_deals
-    where ms_between(a.first_at, b.first_at) < 60000
+    left join queued as b on b.source_key = a.source_key and b.place = a.place + st.bulk_load_min_deals
+),
+
+covered as (
+    select
+        deal_no,
+        first_at,
+        max(ends_at) over (partition by source_key order by place rows between unbounded preceding and current row) as load_ends_at
+    from begun
 )
 
-select distinct q.deal_no
-from queued as q
-inner join loads as l
-    on l.source_key = q.source_key and q.first_at >= l.begins_at and q.first_at <= l.ends_at
+select deal_no
+from covered
+where first_at <= load_ends_at

@@ -113,4 +113,4 @@ select
     new_value,
     origin
 from both_kinds
-window path as (partition by deal_no, field order by changed_at, origin, sequence, event_id)
+window path as (partition by deal_no, field order by changed_at, origin, sequence, event_id, new_value)

@@ -28,4 +28,4 @@ select
 from steps as s
 cross join staging.settings as st
 where s.changed_at < st.as_of_at
-window path as (partition by s.deal_no order by s.changed_at, s.sequence, s.event_id)
+window path as (partition by s.deal_no order by s.changed_at, s.sequence, s.event_id, s.era)

@@ -21,7 +21,7 @@ compared as (
         lag(era) over path as before_era,
         lead(era) over path as next_era
     from events
-    window path as (partition by deal_no order by changed_at, sequence, event_id)
+    window path as (partition by deal_no order by changed_at, sequence, event_id, era)
 )
 
 select
