@@ -1,6 +1,8 @@
 # Needs make and Python 3.11 or newer, nothing else. The environment in .venv is made on first use and again when its recipe changes.
 PYTHON ?= $(shell for p in python3 python python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+# `make EXTRAS=dev,stats test` also installs lifelines (with numpy and pandas), an independent judge of the survival tables.
+EXTRAS ?= dev
 BIN := .venv/bin
 STAMP := .venv/.made-from
 # Tests and the demo bring their own; a person's settings must not change what they do.
@@ -18,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || { echo "Making .venv with $(PYTHON) ..."; $(PYTHON) -m venv .venv; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@echo "Installing Muara and its tools into .venv ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
 	@touch $@
 
 demo: $(STAMP) ## run the whole hub on sample data through Dagster and print the headline tables
@@ -26,7 +28,7 @@ demo: $(STAMP) ## run the whole hub on sample data through Dagster and print the
 
 ui: $(STAMP) ## Dagster's web pages on the demo project, http://127.0.0.1:3000
 	@test -f .demo/dg.toml || $(CLEAN) $(BIN)/muara demo
-	@cd .demo && $(CLEAN) DAGSTER_HOME="$$PWD/.muara/dagster" MUARA_PROJECT="$$PWD" ../$(BIN)/dg dev --host 127.0.0.1 --port 3000
+	@cd .demo && $(CLEAN) DAGSTER_HOME="$$PWD/.muara/dagster" MUARA_PROJECT="$$PWD" MUARA_AS_OF=2026-07-01T00:00:00Z ../$(BIN)/dg dev --host 127.0.0.1 --port 3000
 
 test: $(STAMP) ## the whole test suite
 	@$(CLEAN) $(BIN)/python -m pytest
