@@ -161,9 +161,9 @@ class FullCalculation(Calculation):
                 "won_90d": sum(s.outcome == "won" for s in done),
                 "closes_per_week": len(done) * 7 / 90,
                 "capacity": capacity if known else None,
-                "load_ratio": len(desk) / capacity if known else None,
+                "load_ratio": len(desk) / capacity if known and capacity else None,
                 "weeks_to_clear": len(desk) / (len(done) * 7 / 90) if done else None,
-                "is_over_capacity": known and len(desk) > capacity,
+                "is_over_capacity": known and capacity is not None and len(desk) > capacity,
             }
         return found
 
