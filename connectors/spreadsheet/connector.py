@@ -18,7 +18,7 @@ from typing import ClassVar
 import msgspec
 
 from connectors.sdk.connector import Capabilities, Connector, Finding, PlanLine, Sync, stream
-from connectors.sdk.errors import ConfigError
+from connectors.sdk.errors import ConfigError, TransientError
 from connectors.sdk.records import (
     Checkpoint,
     Company,
@@ -60,6 +60,20 @@ _DECISIVE = (
 )
 
 
+_SETUP = """
+1. Run `muara sheets inspect FILE`. It prints the layout and why, the header row, which column is which field, how dates and numbers are
+   read, the key, the rows left out, what is worth a look, and a source that would load the file.
+2. Put that source into `defs/sources/defs.yaml`. Correct `columns`, `key`, `locale` and `default_currency` where the remarks ask for it.
+3. For a history, keep dated copies in one folder (`pipeline_2024-06-03.csv`): they are compared in the order of their days. Or keep the day
+   on which a deal entered a stage in columns (`stage_dates`), or a change log in another tab.
+4. Google Sheets: set `google_sheet_id`, and share the sheet with the e-mail of a service account (`service_account`), or use an `api_key`
+   for sheets that anyone with the link may read. Without either, one tab of a public sheet is read (`sheet: gid=123`).
+
+What cannot be seen in a file: rows struck through or coloured red are deals like the others; say "lost" in a column. Hidden and filtered
+rows are read, hidden tabs are not.
+"""
+
+
 class Spreadsheet(Connector):
     """Sheets as a source. See the module's first lines for what it promises."""
 
@@ -86,7 +100,7 @@ class Spreadsheet(Connector):
             "renews_tokens": "files need no token; a Google token lives longer than a sync",
         },
     )
-    setup_guide = "Run `muara sheets inspect FILE`: it prints what was understood and a source that would load it."
+    setup_guide = _SETUP
 
     settings: SpreadsheetSettings
 
@@ -134,6 +148,10 @@ class Spreadsheet(Connector):
                 yield from emission.records()
                 yield from memory.renames(remembered, emission, label)
                 remembered = memory.after(remembered, emission, label)
+            if not snapshot.is_unchanged:
+                raise TransientError(
+                    f"{snapshot.names}: was saved while it was being read. It is read again at the next sync."
+                )
             remembered = memory.read(remembered, snapshot.label, snapshot.digest, now)
             yield Checkpoint(stream="deals", cursor=memory.dump(remembered))
         if failures and len(failures) == len(fresh):

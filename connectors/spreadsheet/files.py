@@ -31,6 +31,12 @@ class FileRef(msgspec.Struct, frozen=True):
     #: When it was last changed, seconds since 1970.
     modified_s: float
 
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """What changes when somebody saves the file: its time in nanoseconds and its size."""
+        found = self.path.stat()
+        return found.st_mtime_ns, found.st_size
+
 
 def local(path: Path, name: str) -> FileRef:
     """A file of this machine."""

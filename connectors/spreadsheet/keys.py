@@ -25,6 +25,8 @@ class KeyChoice(msgspec.Struct, frozen=True):
     columns: tuple[int, ...]
     is_folded: bool
     reason: str
+    #: Parts that must be filled. Of company and deal the deal must: a deal without a company yet is still a deal.
+    required: tuple[int, ...] = ()
 
 
 def key_of(cells: Sequence[Cell], choice: KeyChoice) -> str | None:
@@ -34,9 +36,15 @@ def key_of(cells: Sequence[Cell], choice: KeyChoice) -> str | None:
         if not text or (len(text) < 5 and words.fold(text) in words.nothing("text")):
             return None
         return words.fold(text) if choice.is_folded else text
-    parts = [words.fold(text_of(cells[index])) for index in choice.columns]
-    if not all(part and part not in words.nothing("text") for part in parts):
-        return None
+    nothing = words.nothing("text")
+    parts = []
+    for index in choice.columns:
+        part = words.fold(text_of(cells[index]))
+        if part in nothing:
+            if not choice.required or index in choice.required:
+                return None
+            part = ""
+        parts.append(part)
     return "/".join(part.replace("\\", "\\\\").replace("/", "\\/") for part in parts)
 
 
@@ -72,7 +80,13 @@ def candidates(plan: SheetPlan) -> list[KeyChoice]:
 
 
 def _named(plan: SheetPlan, columns: tuple[int, ...], reason: str) -> KeyChoice:
-    return KeyChoice(tuple(plan.head.headers[index].text for index in columns), columns, True, reason)
+    names = tuple(plan.head.headers[index].text for index in columns)
+    return KeyChoice(names, columns, True, reason, _required(plan, columns))
+
+
+def _required(plan: SheetPlan, columns: tuple[int, ...]) -> tuple[int, ...]:
+    name = plan.fields.get("name")
+    return (name,) if name is not None and name in columns and len(columns) > 1 else ()
 
 
 def _configured(plan: SheetPlan) -> KeyChoice:
@@ -87,7 +101,12 @@ def _configured(plan: SheetPlan) -> KeyChoice:
         columns.append(index)
     names = tuple(plan.head.headers[index].text for index in columns)
     is_name = len(columns) > 1 or columns[0] in (plan.fields.get("name"), plan.fields.get("company"))
-    return KeyChoice(names, tuple(columns), is_name, "set in `key`")
+    return KeyChoice(names, tuple(columns), is_name, "set in `key`", _required(plan, tuple(columns)))
+
+
+def in_tab(plan: SheetPlan, option: KeyChoice, columns: tuple[int, ...]) -> KeyChoice:
+    """The same key in another tab, where its columns stand elsewhere."""
+    return KeyChoice(option.headers, columns, option.is_folded, option.reason, _required(plan, columns))
 
 
 class Uniqueness:

@@ -6,7 +6,7 @@ with both names, for the others both stay plain columns and a note says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -155,6 +155,8 @@ def map_columns(head: Head, table: Table, held: list[Profile], where: str, *, is
             continue
         fields[field], matched[field] = found[0].index, how
         claimed.add(found[0].index)
+    if is_log:
+        _settle_log(head, held, fields, matched)
     return Mapping_(
         fields=fields,
         stage_dates=tuple(stage_dates),
@@ -163,6 +165,18 @@ def map_columns(head: Head, table: Table, held: list[Profile], where: str, *, is
         conflicts=tuple(conflicts),
         matched=matched,
     )
+
+
+def _settle_log(head: Head, held: list[Profile], fields: dict[str, int], matched: dict[str, str]) -> None:
+    """A log whose time of change has another name: the plain date column, or the only column of dates there is."""
+    if "changed_at" in fields:
+        return
+    dated = [header.index for header in head.headers if held[header.index].is_dates or _partly(held[header.index])]
+    plain = fields.pop("created_at", None)
+    if plain is None and len(dated) == 1:
+        plain = dated[0]
+    if plain is not None:
+        fields["changed_at"], matched["changed_at"] = plain, "the date column of a log"
 
 
 def _by_words(
@@ -337,6 +351,8 @@ def is_log(head: Head, held: list[Profile]) -> bool:
         for field, _ in words.synonyms().get(name, ())
     }
     has_time = any(profile.is_dates or _partly(profile) for profile in held)
+    if "stage" in strong and "from_stage" not in strong:
+        return False  # a stage of now beside the planned next one
     return has_time and ("to_stage" in strong or ("to_stage" in names and "from_stage" in names))
 
 
@@ -346,13 +362,3 @@ def is_kanban(head: Head, held: list[Profile]) -> bool:
     stages = [header for header in named if words.rung(header.given) is not None]
     cards = all(held[header.index].is_text or not held[header.index].filled for header in named)
     return len(stages) >= 3 and len(stages) >= 0.7 * len(named) and cards
-
-
-def header_of(head: Head, index: int) -> str:
-    """The header of a column, as unique text."""
-    return head.headers[index].text
-
-
-def fields_by_header(head: Head, fields: Mapping[str, int]) -> dict[str, str]:
-    """Field -> header text."""
-    return {field: head.headers[index].text for field, index in fields.items()}

@@ -50,7 +50,7 @@ def parse(cell: object) -> Parsed:
     if isinstance(cell, bool):
         return UNREADABLE
     if isinstance(cell, int | float):
-        number = Decimal(repr(cell))
+        number = Decimal(int(cell)) if isinstance(cell, float) and cell.is_integer() else Decimal(repr(cell))
         return Parsed("number", number) if number.is_finite() else UNREADABLE
     return UNREADABLE
 

@@ -125,7 +125,7 @@ def choose(grids: Sequence[Grid], asked: Table, *, needs_stage: bool = True) -> 
     taken = [plan.grid for plan in fit]
     for plan in fit:
         plan.siblings = tuple(grid for grid in grids if grid not in taken)
-        if needs_stage:
+        if needs_stage or plan.layout == "log":
             _demand(plan)
         _settle_layout(plan, fit)
     return fit, notes
@@ -218,6 +218,12 @@ def _demand(plan: SheetPlan) -> None:
         field = fields.rsplit("'", 2)[1]
         raise ConfigError(
             f"{plan.where}: {fields}. Say which with `columns: {{{field}: ...}}` (null if it is neither)."
+        )
+    if plan.layout == "log" and not ("changed_at" in plan.fields and {"to_stage", "stage"} & set(plan.fields)):
+        columns = ", ".join(repr(head.text) for head in plan.head.headers if head.given)
+        raise ConfigError(
+            f"{plan.where}: a log needs the time of each change and the new stage. Map them with "
+            f"`columns: {{changed_at: ..., to_stage: ...}}`. Columns: {columns}."
         )
 
 

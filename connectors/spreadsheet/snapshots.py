@@ -21,6 +21,15 @@ class Snapshot(msgspec.Struct, frozen=True):
     modified_at: datetime
     inputs: tuple[tuple[FileRef, ...], ...]
     digest: str
+    stamps: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether nobody has saved one of its files since the digest was made."""
+        try:
+            return self.stamps == tuple(ref.stamp for refs in self.inputs for ref in refs)
+        except OSError:
+            return False
 
     @property
     def label(self) -> str:
@@ -76,7 +85,8 @@ def _only(by_day: dict[date, list[FileRef]]) -> list[FileRef] | None:
 def _snapshot(day: date | None, inputs: tuple[tuple[FileRef, ...], ...], now: datetime, fingerprint: str) -> Snapshot:
     refs = [ref for group in inputs for ref in group]
     modified = datetime.fromtimestamp(max(ref.modified_s for ref in refs), UTC)
-    return Snapshot(day, min(modified, now), inputs, files.digest(refs, fingerprint))
+    stamps = tuple(ref.stamp for ref in refs)
+    return Snapshot(day, min(modified, now), inputs, files.digest(refs, fingerprint), stamps)
 
 
 def read_at(day: date | None, zone: str, now: datetime) -> datetime | None:

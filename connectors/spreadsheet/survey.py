@@ -298,7 +298,7 @@ def _same(plan: SheetPlan, option: KeyChoice) -> KeyChoice:
                 f"{plan.where}: has no column {name!r}, which is the key in the other tabs. Add it, or name the tabs in `sheet`."
             )
         columns.append(index)
-    return KeyChoice(option.headers, tuple(columns), option.is_folded, option.reason)
+    return keys.in_tab(plan, option, tuple(columns))
 
 
 def _repeated(plans: list[SheetPlan], choices: list[KeyChoice], suspects: frozenset[int]) -> frozenset[str]:

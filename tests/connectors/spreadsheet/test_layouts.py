@@ -393,3 +393,24 @@ def test_a_close_date_beside_an_open_stage_is_no_close(tmp_path):
         "2024-01-03",
         None,
     ]
+
+
+def test_a_next_stage_beside_the_stage_is_no_log(tmp_path):
+    got = read(csv_file(tmp_path, "ID,Stage,Next stage,Created\n1,Lead,Proposal,2024-01-02\n"))
+    assert got.history == {}
+    assert got.deals["1"].stage_id == "lead"
+
+
+def test_a_log_may_call_its_time_just_date(tmp_path):
+    got = read(csv_file(tmp_path, "Date,ID,Old stage,New stage\n2024-01-02,1,,Lead\n2024-02-02,1,Lead,Won\n"))
+    assert [stage for stage, _ in got.path_of["1"]] == ["lead", "won"]
+    with pytest.raises(ConfigError, match="a log needs the time of each change and the new stage"):
+        read(csv_file(tmp_path, "ID,Stage,Note\n1,Lead,x\n"), layout="log")
+
+
+def test_a_deal_without_a_company_yet_is_a_deal(tmp_path):
+    path = csv_file(tmp_path, "Company,Deal,Stage\nAcme,Alpha,Lead\n,Bravo,Lead\n,,Lead\n")
+    for config in ({}, {"key": ["Company", "Deal"]}):
+        got = read(path, **config)
+        assert set(got.deals) == {"acme/alpha", "/bravo"}
+        assert [reject.reason for reject in got.rejects] == ["no_key"]

@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from connectors.sdk import records as rec
-from connectors.sdk.errors import ConfigError
+from connectors.sdk.clock import FakeClock
+from connectors.sdk.errors import ConfigError, TransientError
+from connectors.sdk.standalone import StandaloneSync
+from connectors.spreadsheet import Spreadsheet
 from tests.connectors.spreadsheet.sheets import NOW, csv_file, read, xlsx_file
 
 HEAD = "Deal ID,Company,Owner,Stage,Amount\n"
@@ -216,3 +219,18 @@ def test_days_without_times_are_told_to_the_build(tmp_path):
     assert (days["1"].dates_only, days["2"].dates_only) == (True, False)
     times = read(csv_file(tmp_path, "ID,Stage,Created\n1,Lead,2024-01-02 10:00\n"))
     assert not times.deals["1"].dates_only
+
+
+def test_a_file_that_is_saved_while_it_is_read_is_not_half_taken_over(tmp_path):
+    path = csv_file(tmp_path, HEAD + "1,Acme,ann,Lead,10\n")
+    sync = StandaloneSync(Spreadsheet, {"path": str(path)}, source_key="sheet", clock=FakeClock(NOW))
+
+    def read_while_somebody_saves() -> None:
+        for record in sync.stream():
+            if isinstance(record, rec.Deal):
+                csv_file(tmp_path, HEAD + "1,Acme,ann,Won,10\n2,Beta,bob,Lead,5\n")
+
+    with pytest.raises(TransientError, match="saved while it was being read"):
+        read_while_somebody_saves()
+    assert sync.committed == []
+    assert sync.cursors == {}
