@@ -9,6 +9,7 @@ A sync ends as
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -285,10 +286,11 @@ class _Run:
     def _say_failed(self, report: SyncReport, error: BaseException) -> None:
         """A bug, a damaged landing folder or an interrupt: not handled here, but the report must not stay `running`."""
         report.status = "failed"
-        words = str(error) if isinstance(error, MuaraError) else "this is a bug, or the process was stopped"
+        words = str(error) if isinstance(error, MuaraError | OSError) else "this is a bug, or the process was stopped"
         report.reasons = [f"{type(error).__name__}: {words}"]
         report.ended_at = self.clock.now()
-        write_report(self.store, self._cleaned(report))
+        with contextlib.suppress(OSError):  # a full disk must not hide what filled it
+            write_report(self.store, self._cleaned(report))
 
     def _add_calls(self, report: SyncReport) -> None:
         tell = getattr(self.calls, "report", None)
@@ -341,8 +343,13 @@ class _Loop:
         """Read until the end. Errors that the source is to blame for end up in the report; bugs are raised."""
         report = self._report
         try:
-            for record in self._connector.read(self._context):
-                self._take(record)
+            records = self._connector.read(self._context)
+            try:
+                for record in records:
+                    self._take(record)
+            finally:
+                # Not only when it is forgotten: a connector may have workers to stop.
+                getattr(records, "close", lambda: None)()
             self.is_whole = True
         except QuotaError as error:
             report.status = "partial"

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from warehouse.landing.manifest import LandingError, Manifest, Part
-from warehouse.landing.parts import rows_of, verified
+from warehouse.landing.parts import readable, rows_of, verified
 from warehouse.landing.schema import MUARA_SCHEMA
 from warehouse.landing.spool import Engine, Origin, copy_to, put_part
 from warehouse.landing.store import Store
@@ -94,7 +94,8 @@ def _merge(store: Store, source_key: str, engine: Engine, group: list[Part], num
     key = f"{source_key}/parts/{stream}-{number}.parquet"
     target = store.scratch(source_key) / f"{stream}.parquet"
     store.step(f"copy {key}")
-    rows = copy_to(engine, rows_of(engine.con, store, source_key, stream, group), target)
+    with readable(source_key):
+        rows = copy_to(engine, rows_of(engine.con, store, source_key, stream, group), target)
     if rows != sum(part.rows for part in group):
         raise LandingError(
             f"compaction of {source_key} {stream} would lose rows ({rows} of {sum(p.rows for p in group)}). Nothing was changed."

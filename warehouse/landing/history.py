@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from connectors.sdk.records import FieldChange, HistoryRead, StageChange
 from warehouse.landing.lines import CODECS, BadRecordError, Content, checked_key
 from warehouse.landing.manifest import Manifest
-from warehouse.landing.parts import rows_of
+from warehouse.landing.parts import readable, rows_of
 from warehouse.landing.spool import Engine
 from warehouse.landing.store import Store
 
@@ -111,13 +111,15 @@ class HeldEvents:
             f"({self._rows('history_reads')}) where complete and deal_id in (select deal_id from wanted) group by deal_id"
         )
         for stream in EVENT_STREAMS:
-            rows = con.execute(
+            sql = (
                 f"with complete as materialized ({complete}) select e.deal_id, e.event_id, "
                 "arg_max(e._hash, (e._read_at, e._sync_seq, e._ordinal)) "
                 f"from ({self._rows(stream)}) as e left join complete as c on c.deal_id = e.deal_id "
                 "where e.deal_id in (select deal_id from wanted) "
                 "and (c.since is null or (e._read_at, e._sync_seq, e._read_ordinal) >= c.since) group by all"
-            ).fetchall()
+            )
+            with readable(self._manifest.source_key):
+                rows = con.execute(sql).fetchall()
             for deal_id, event_id, digest in rows:
                 found[deal_id][stream, event_id] = digest
         return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 
 import duckdb
 
@@ -37,6 +38,17 @@ def verified(store: Store, source_key: str, parts: Iterable[Part]) -> None:
             raise LandingError(f"landing part {where} is missing. Restore it from a backup; nothing was published.")
         if size != part.bytes or store.sha256(key) != part.sha256:
             raise LandingError(f"landing part {where} is damaged. Restore it from a backup; nothing was published.")
+
+
+@contextlib.contextmanager
+def readable(source_key: str) -> Iterator[None]:
+    """Turn what DuckDB says of a part that cannot be opened into a LandingError (its text names the file)."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise LandingError(
+            f"landing of {source_key} cannot be read: {str(error).splitlines()[0]} Restore the folder from a backup."
+        ) from error
 
 
 def _columns(con: duckdb.DuckDBPyConnection, source: str, paths: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ names, so it can go on in the next sync.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -72,15 +73,21 @@ class Sweeps:
         judged = self._index.judged_keys("rejects", began, dated=read_at is not None, prefix=prefix)
         return self._missing(rejects_of(stream), judged)
 
-    def _missing(self, name: str, judged: Iterable[str]) -> Missing:
-        held = _Keys(self._store.scratch(self._source_key) / "judged.ndjson")
-        for key in judged:
-            held.extend((key,))
-        files = [self._store.locate(f"{self._source_key}/{file.path}") for file in self._open_files(name)]
-        noted = self._keys.get(name)
+    def _missing(self, name: str, judged: Iterator[str]) -> Missing:
+        noted, files = self._keys.get(name), [file.path for file in self._open_files(name)]
+        few = list(itertools.islice(judged, _BUFFERED + 1))
+        if len(few) <= _BUFFERED and not files and (noted is None or noted.in_memory is not None):
+            seen = set(noted.in_memory or ()) if noted else set()
+            return Missing([key for key in few if key not in seen])
+        scratch = self._store.scratch(self._source_key)
+        held = _Keys(scratch / "judged.ndjson")
+        held.extend(few)
+        while more := list(itertools.islice(judged, _BUFFERED)):
+            held.extend(more)
+        paths = [self._store.locate(f"{self._source_key}/{path}") for path in files]
         if noted is not None:
-            files.append(str(noted.flushed()))
-        return Missing(self._engine, str(held.flushed()), files)
+            paths.append(str(noted.flushed()))
+        return MissingOnDisk(self._engine, held.flushed(), paths)
 
     def close(self, stream: str, at: datetime) -> None:
         """The sweep has ended: what was seen is forgotten; a next one of this stream begins `at`."""
@@ -119,20 +126,33 @@ def rejects_of(stream: str) -> str:
 
 
 class Missing:
-    """Held keys that were not seen, in a DuckDB table; streamed, because a whole account may be among them."""
+    """Held keys that were not seen, ascending; few enough to be a list."""
 
-    def __init__(self, engine: Engine, held: str, seen: list[str]) -> None:
-        self._con = engine.con
-        without = f"anti join {_keys_of(seen)} as s using (k)" if seen else ""
-        self._con.execute(
-            f"create or replace table missing as select distinct h.k from {_keys_of([held])} as h {without}"
-        )
-        found = self._con.execute("select count(*) from missing").fetchone()
-        self.count = int(found[0]) if found else 0
-        Path(held).unlink()
+    def __init__(self, keys: list[str]) -> None:
+        self._keys = keys
+        self.count = len(keys)
 
     def keys(self) -> Iterator[str]:
         """The keys, ascending."""
+        return iter(self._keys)
+
+
+class MissingOnDisk(Missing):
+    """The same in a DuckDB table, streamed: a whole account may be among them."""
+
+    def __init__(self, engine: Engine, held: Path, seen: list[str]) -> None:
+        self._con = engine.con
+        without = f"anti join {_keys_of(seen)} as s using (k)" if seen else ""
+        self._con.execute(
+            f"create or replace table missing as select distinct h.k from {_keys_of([str(held)])} as h {without}"
+        )
+        found = self._con.execute("select count(*) from missing").fetchone()
+        super().__init__([])
+        self.count = int(found[0]) if found else 0
+        held.unlink()
+
+    def keys(self) -> Iterator[str]:
+        """The keys, ascending, from a cursor of their own: rows are landed in between."""
         cursor = self._con.cursor().execute("select k from missing order by k")
         while rows := cursor.fetchmany(5000):
             for (key,) in rows:
@@ -153,6 +173,11 @@ class _Keys:
         self.rows += len(keys)
         if len(self._buffer) >= _BUFFERED:
             self._flush()
+
+    @property
+    def in_memory(self) -> list[str] | None:
+        """All keys so far, when none had to be written down."""
+        return None if self._began else self._buffer
 
     def flushed(self) -> Path:
         """The file with all keys so far."""
