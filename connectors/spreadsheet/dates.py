@@ -81,7 +81,7 @@ def _number(value: Decimal) -> Parsed:
     return UNREADABLE
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=1 << 14)
 def _text(cell: str) -> Parsed:
     text = words.fold(cell).strip("'")
     if text in words.nothing():

@@ -74,7 +74,8 @@ def inspect(
     if isinstance(settings, SpreadsheetSettings):
         asked = settings
     else:
-        asked = load(SpreadsheetSettings, {**(settings or {}), "path": str(path)}, where="settings")
+        said = {name: _number(name, value) for name, value in (settings or {}).items()}
+        asked = load(SpreadsheetSettings, {**said, "path": str(path)}, where="settings")
     asked = msgspec.structs.replace(asked, path=str(path), google_sheet_id=None)
     now = (clock or SystemClock()).now()
     first = _look(asked, now)
@@ -99,6 +100,12 @@ def _with_locale(asked: SpreadsheetSettings, now: datetime, first: Inspection) -
         proposal=second.proposal | {"locale": name},
         checks=second.checks | {"locale": remark},
     )
+
+
+def _number(name: str, value: Any) -> Any:
+    """A whole number that came as text, as from a command line."""
+    is_count = name in ("header_row", "size_limit_mb") and isinstance(value, str) and value.isdigit()
+    return int(value) if is_count else value
 
 
 _COUNTRIES = {

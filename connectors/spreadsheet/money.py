@@ -55,7 +55,7 @@ def parse(cell: object) -> Parsed:
     return UNREADABLE
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=1 << 13)
 def _text(cell: str) -> Parsed:
     text = words.fold(cell).replace("−", "-").strip("'\u2019 ")
     if text in words.nothing():

@@ -23,7 +23,7 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _HEADER_NOISE = re.compile(r"[:*()\[\]#$€£¥%._/\\\"]+")
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 15)
 def fold(text: str) -> str:
     """Text for comparing: NFKC, case folded, runs of white space (no-break ones too) as one space, trimmed."""
     if text.isascii() and "  " not in text and text.isprintable():

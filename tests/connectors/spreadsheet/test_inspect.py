@@ -131,3 +131,10 @@ def test_a_workbook_with_its_own_change_log_is_proposed_whole(tmp_path):
     found = look(path)
     assert [sheet.layout for sheet in found.sheets] == ["current_state", "log"]
     assert read(**config_of(found)).path_of == {"1": [("lead", "2024-01-01"), ("won", "2024-02-01")]}
+
+
+def test_settings_may_come_as_text_from_a_command_line(tmp_path):
+    path = csv_file(tmp_path, "x\ny\nDeal,Stage\nA,Lead\n")
+    found = look(path, {"header_row": "3", "snapshot_date": "2024-05-01", "key": "Deal"})
+    assert found.errors == ()
+    assert found.snapshots[0][0] == "2024-05-01"
