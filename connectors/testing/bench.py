@@ -96,8 +96,9 @@ class Bench:
         return self.crm.truth
 
     def ids(self) -> list[str]:
-        """Live deals in order of their ids."""
-        return sorted(self.truth.deals)
+        """Live deals, open ones first, in order of their ids."""
+        deals = self.truth.deals
+        return sorted(deals, key=lambda deal_id: (deals[deal_id].outcome in ("won", "lost"), deal_id))
 
     def sync(
         self,

@@ -40,7 +40,9 @@ def check(*needs: str) -> Callable[[Callable[[Bench], None]], Check]:
     return made
 
 
-def run_check(one: Check, harness: type[Harness], connector: type[Connector] | None = None) -> Result:
+def run_check(
+    one: Check, harness: type[Harness], connector: type[Connector] | None = None, *, bench: type[Bench] = Bench
+) -> Result:
     """Run one check. `connector` stands in for the harness's own. Nothing is raised: an unexpected error is a broken promise, too."""
     subject = connector or harness.connector
     declared = subject.capabilities.impossible()
@@ -51,8 +53,8 @@ def run_check(one: Check, harness: type[Harness], connector: type[Connector] | N
                 return Result(check=one.name, outcome="broken", text=text)
             return Result(check=one.name, outcome="impossible", text=declared[need])
     try:
-        with Bench(harness, subject) as bench:
-            one.prove(bench)
+        with bench(harness, subject) as running:
+            one.prove(running)
     except Impossible as fact:
         return Result(check=one.name, outcome="impossible", text=fact.note)
     except ContractError as error:

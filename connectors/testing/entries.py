@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
 from connectors.sdk import FieldChange, HistoryRead, Record, StageChange
+from connectors.testing.shapes import fields_of
 
 
 class Place(NamedTuple):
@@ -42,6 +44,9 @@ class Say(NamedTuple):
     gone_at: datetime | None = None
 
 
+_place = attrgetter("place")
+
+
 class Entry:
     """All that is held of one key."""
 
@@ -64,12 +69,12 @@ class Entry:
     @property
     def last_read(self) -> Version:
         """The content that was read last."""
-        return max(self.versions, key=lambda version: version.place)
+        return max(self.versions, key=_place) if len(self.versions) > 1 else self.versions[0]
 
     @property
     def presence(self) -> Say:
         """Whether it is there: by time of reading alone."""
-        return max(self.said, key=lambda say: say.place)
+        return max(self.said, key=_place) if len(self.said) > 1 else self.said[0]
 
     @property
     def own_kind(self) -> str | None:
@@ -115,12 +120,12 @@ def stated(record: Any) -> str:
 
 def digest(record: Any) -> bytes:
     """The record's content as bytes, with instants in UTC and without the time of reading, so that equal contents are equal bytes."""
-    fixes: dict[str, Any] = {"read_at": None} if "read_at" in record.__struct_fields__ else {}
-    for name in record.__struct_fields__:
+    fixes: dict[str, Any] = {}
+    for name in fields_of(type(record), datetime):
         value = getattr(record, name)
-        if isinstance(value, datetime) and name != "read_at":
-            fixes[name] = value.astimezone(UTC)
-    return msgspec.json.encode(msgspec.structs.replace(record, **fixes))
+        if value is not None and (name == "read_at" or value.tzinfo is not UTC):
+            fixes[name] = None if name == "read_at" else value.astimezone(UTC)
+    return msgspec.json.encode(msgspec.structs.replace(record, **fixes) if fixes else record)
 
 
 def reading_digest(record: HistoryRead) -> bytes:

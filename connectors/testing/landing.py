@@ -28,6 +28,8 @@ from connectors.testing.guard import doubt
 from connectors.testing.shapes import wrong_values
 
 KEYED_STREAMS = frozenset(stream for stream, _ in KEYS.values())
+#: A HistoryRead is judged event by event.
+_JUDGED = frozenset({*KEYS, Tombstone, Seen, SweepEnd})
 
 
 class Landing:
@@ -302,19 +304,20 @@ def record_is_dated(record: Any) -> bool:
 
 def key_of(record: Any) -> str:
     """The record's key as landing writes it."""
-    parts = [getattr(record, name) for name in KEYS[type(record)][1]]
+    names = KEYS[type(record)][1]
+    if len(names) == 1:
+        return str(getattr(record, names[0]))
+    parts = [getattr(record, name) for name in names]
     texts = ["" if part is None else part.isoformat() if isinstance(part, date) else str(part) for part in parts]
-    return joined_key(*texts) if len(texts) > 1 else texts[0]
+    return joined_key(*texts)
 
 
 def _problem(record: Any) -> str | None:
     """Why a record cannot be landed, None when it can."""
-    if isinstance(record, Reject) or type(record) not in {*KEYS, HistoryRead, Tombstone, Seen, SweepEnd}:
+    if type(record) not in _JUDGED:
         return None
     if type(record) in KEYS and not key_of(record):
         return f"{type(record).__name__}: its key is empty"
-    if isinstance(record, HistoryRead):
-        return None
     found = wrong_values(record)
     return f"{type(record).__name__}.{found[0][0]} {found[0][1]}" if found else None
 

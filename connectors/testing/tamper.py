@@ -28,6 +28,11 @@ class Tampered:
         """Put `new` in place of the pattern `old` (a regular expression), in every answer from now on."""
         self._replacements.append((re.compile(old.encode()), new.encode()))
 
+    @property
+    def is_active(self) -> bool:
+        """Something is refused or replaced."""
+        return bool(self._refusals or self._replacements)
+
     def clear(self) -> None:
         """Refuse nothing more; replacements stay."""
         self._refusals.clear()

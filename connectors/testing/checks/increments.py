@@ -15,13 +15,13 @@ def _a_day_of_changes(bench: Bench, *, deletes: bool = False) -> None:
     """Deals are moved, edited, closed, created, and deleted where that is wanted and can be."""
     crm, (one, two, three, four, five, *_) = bench.crm, bench.ids()
     crm.move(one)
-    bench.advance(minutes=5)
+    bench.advance(minutes=15)
     crm.edit(two, amount=Decimal("4321.5"))
-    bench.advance(minutes=5)
+    bench.advance(minutes=15)
     crm.move(three)
     crm.edit(three, amount=Decimal(77))
     crm.close(four, won=True)
-    bench.advance(minutes=5)
+    bench.advance(minutes=15)
     if deletes and bench.capabilities.reports_deletes:
         crm.delete(five)
     crm.create(amount=Decimal("10.25"))

@@ -29,7 +29,7 @@ class AcmeHarness(WorldHarness):
     connector = Acme
     sweep_days = 8
     usual_size = 8
-    memory_sizes = (20, 80)
+    memory_sizes = (10, 50)
 
     def build(self):
         world = new_world(self.size, self.seed)
