@@ -91,6 +91,8 @@ class Api:
         self.server_began: datetime | None = None
         self.server_now: datetime | None = None
         self.base = f"/services/data/v{settings.api_version}"
+        #: Rows of the smallest page that was followed by another one, None while every answer was whole.
+        self.page_rows: int | None = None
         #: False once a composite has refused queryAll or everything.
         self.composite_takes_all = True
         self.composite_works = True
@@ -186,8 +188,14 @@ class Api:
         """A page and all that follow it."""
         yield page
         while page.further:
-            page = self.more(page.further, what=what)
+            page = self.more(self.further_of(page), what=what)
             yield page
+
+    def further_of(self, page: Page) -> str:
+        """Where a page's next one is; notes how many rows a page of this org has."""
+        rows = len(page.records)
+        self.page_rows = rows if self.page_rows is None else min(self.page_rows, rows)
+        return page.further or ""
 
     def _page(self, path: str, what: str) -> Page:
         headers = {} if self._batch is None else {"Sforce-Query-Options": f"batchSize={self._batch}"}

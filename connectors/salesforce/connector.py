@@ -126,7 +126,7 @@ class Salesforce(Connector):
         """A whole read is compared with what Salesforce counts, and with what it says of histories."""
         run, deals = self._run, self._deals
         counted = run.survey.counts.get("deals")
-        if not run.state.is_whole or run.state.resumed is not None:
+        if not run.state.is_whole or run.state.is_continued:
             return
         if counted is not None:
             missed = counted - deals.live - deals.rejected

@@ -40,7 +40,8 @@ from connectors.sdk import (
 
 #: Histories are asked for this many deals at a time, or after this many pages.
 _FLUSH_DEALS = 2_000
-_FLUSH_PAGES = 20
+_FLUSH_PAGES = 8
+_SMALL_PAGE = 200
 _MOST_RESTARTS = 2
 #: Held deals without a history that one sync asks for again.
 _MOST_REPAIRED = 20_000
@@ -86,7 +87,7 @@ class Deals:
         """Everything since the cursor, then the cursor."""
         run = self.run
         if run.state.is_whole:
-            run.state.values["whole"] = True
+            run.state.begin_whole(server_began=run.api.server_began)
             if self.feeds_sweep:
                 yield SweepEnd(stream="deals", complete=False)
         if run.read is not None:
@@ -119,7 +120,9 @@ class Deals:
             done += len(rows)
             run.sync.progress(done, total or None, "deals")
             self._pages += 1
-            if len(self._pending) >= _FLUSH_DEALS or self._pages >= _FLUSH_PAGES:
+            # Small pages mean many calls: a quota that ends among them must find the cursor close behind.
+            has_small_pages = (run.api.page_rows or _SMALL_PAGE) < _SMALL_PAGE
+            if has_small_pages or len(self._pending) >= _FLUSH_DEALS or self._pages >= _FLUSH_PAGES:
                 yield from self._flushed(scan)
         yield from self._flushed(scan)
 

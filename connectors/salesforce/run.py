@@ -301,7 +301,7 @@ class Run:
         """Which stages each process offers."""
         record_types = self.survey.rows("record_types")
         yield from self.stages.learn_offers(
-            self.api, record_types, self.context.pipelines, anew=self.state.is_whole and self.state.resumed is None
+            self.api, record_types, self.context.pipelines, anew=self.state.is_whole and not self.state.is_continued
         )
 
     def told(self) -> Iterator[Record]:

@@ -27,10 +27,13 @@ _ID_CHARS = 27
 _MOST_IDS = 400
 #: Portions of ids asked for before their rows are handed on: four composites of five queries.
 _PORTIONS = 20
+#: Rows that one id brings, roughly: a deal has four or five rows of history.
+_ROWS_PER_ID = 5
 #: Before Salesforce there was nothing.
 _FIRST_DAY = datetime(1999, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
-_TOO_MUCH = frozenset({"QUERY_TIMEOUT", "OPERATION_TOO_LARGE"})
+#: Refusals of a query that was too much to ask for at once.
+TOO_MUCH = frozenset({"QUERY_TIMEOUT", "OPERATION_TOO_LARGE"})
 _MOST_REPAIRS = 3
 
 
@@ -68,7 +71,7 @@ class Scan:
         try:
             yield from self._pages(window, first)
         except RefusedError as error:
-            if error.code in _TOO_MUCH:
+            if error.code in TOO_MUCH:
                 self.is_long = True
                 for half in _halves(self._rest(window), self._api.server_now):
                     yield from self.pages(half)
@@ -90,7 +93,7 @@ class Scan:
             if page.further is None:
                 return
             self.is_long = True
-            page = self._next(page.further, window)
+            page = self._next(self._api.further_of(page), window)
 
     def _query(self, window: Window) -> Page:
         behind = "" if self._last is None else soql.after(*self._last)
@@ -135,6 +138,9 @@ def by_ids(
     size = min(_MOST_IDS, room // _ID_CHARS)
     if size < 1:
         raise VendorError(f"{what}: the list of fields is too long for one query.")
+    if api.page_rows is not None:
+        # Where pages are small, small portions: what a quota breaks off is then little.
+        size = min(size, max(1, api.page_rows // _ROWS_PER_ID))
     portions = soql.portions(list(ids), size)
     while block := list(islice(portions, _PORTIONS)):
         asks = {
@@ -143,14 +149,21 @@ def by_ids(
         }
         answers = api.gather(asks) if len(asks) > 1 else {}
         for name, portion in zip(asks, block, strict=True):
-            yield portion, _whole(api, asks[name], answers.pop(name, None), types, what)
+            try:
+                yield portion, _whole(api, asks[name], answers.pop(name, None), types, what)
+            except RefusedError as error:
+                if error.code not in TOO_MUCH or len(portion) == 1:
+                    raise
+                middle = len(portion) // 2
+                for half in (portion[:middle], portion[middle:]):
+                    yield from by_ids(api, fields, entity, field, half, types=types, what=what)
 
 
 def _whole(api: Api, ask: Ask, answer: Any, types: dict[str, str], what: str) -> list[Row]:
     """All rows of one query. A user has only some ten locators: one that was pushed out by others is replaced by asking anew."""
     for attempt in range(_MOST_REPAIRS):
-        page = page_of(answer, what) if answer is not None else api.query(ask.soql, what=what, everything=True)
         try:
+            page = page_of(answer, what) if answer is not None else api.query(ask.soql, what=what, everything=True)
             return [row for one in api.pages(page, what=what) for row in rows_of_json(one.records, types)]
         except RefusedError as error:
             if error.code != "INVALID_QUERY_LOCATOR" or attempt == _MOST_REPAIRS - 1:

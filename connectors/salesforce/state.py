@@ -57,6 +57,8 @@ class State:
         self.values.pop("jobs", None)
         #: True for a first or full read, and for one that goes on.
         self.is_whole = read is not None or bool(self.values.get("whole")) or AT not in self.values
+        #: True where an earlier sync has read a part of it.
+        self.is_continued = read is not None or (self.is_whole and AT in self.values)
         self.wide_is_due = not self.is_whole and self._is_older("wide_at", _DAY)
 
     # --- windows ---------------------------------------------------------------------------------------------------------------------
@@ -85,6 +87,11 @@ class State:
         kept = latest(cursor_at(self.values), at)
         if kept is not None:
             self.values[AT] = instant_text(kept)
+
+    def begin_whole(self, *, server_began: datetime | None) -> None:
+        """A whole read begins, or goes on: what it has stored since it first began need not be read again unless it changed since."""
+        self.values["whole"] = True
+        self.values.setdefault("fresh", instant_text((server_began or self.now) - _SKEW))
 
     def done(self, *, server_began: datetime | None) -> None:
         """Everything of the window is read."""

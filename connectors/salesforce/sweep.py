@@ -19,7 +19,7 @@ from connectors.salesforce.errors import RefusedError
 from connectors.salesforce.mapping import stamp_of
 from connectors.salesforce.rows import Row, rows_of_csv, rows_of_json
 from connectors.salesforce.run import BULK_FROM, Run
-from connectors.salesforce.scan import by_ids
+from connectors.salesforce.scan import TOO_MUCH, by_ids
 from connectors.sdk import HeldDeal, Record, Seen, SweepEnd, Warn, parse_instant
 
 #: Days between two sweeps that no count has asked for.
@@ -133,23 +133,30 @@ class Sweep:
         yield from self._pages()
 
     def _pages(self) -> Iterator[list[Row]]:
+        """Ids by REST. After an expired locator, or a query that ran too long, it goes on behind the last id; the latter in small bites."""
         api = self._run.api
-        last = ""
-        page = None
+        last, bite, page = "", 0, None
         while True:
             behind = f"Id > {soql.text(last)}" if last else ""
+            limit = f" LIMIT {bite}" if bite else ""
             try:
                 if page is None:
-                    page = api.query(soql.select(_COLUMNS, "Opportunity", behind, order="Id"), what="sweep")
+                    asked = soql.select(_COLUMNS, "Opportunity", behind, order="Id") + limit
+                    page = api.query(asked, what="sweep")
                 rows = rows_of_json(page.records, self._run.fields.types)
                 if rows:
                     last = rows[-1]["Id"]
                     yield rows
-                if page.further is None:
+                if page.further is not None:
+                    page = api.more(page.further, what="sweep")
+                elif bite and rows:
+                    page = None
+                else:
                     return
-                page = api.more(page.further, what="sweep")
             except RefusedError as error:
-                if error.code != "INVALID_QUERY_LOCATOR":
+                if error.code in TOO_MUCH and bite != 1:
+                    bite = _BATCH if not bite else max(1, bite // 4)
+                elif error.code != "INVALID_QUERY_LOCATOR":
                     raise
                 page = None
 
