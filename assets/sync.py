@@ -120,16 +120,17 @@ def stream_metadata(report: SyncReport, stream: StreamName) -> dict[str, Any]:
     """What a sync did to one stream: rows, cursor, and the sync's own status, calls, quota and duration."""
     rows = report.rows.get(stream, RowCounts())
     return {
+        "status": report.status,
         "rows_read": rows.read,
         "rows_new": rows.new,
         "rows_changed": rows.changed,
         "rows_deleted": rows.deleted,
         "rows_rejected": rows.rejected,
         "rows_dropped": rows.dropped,
+        **report_metadata(report),
         "cursor_before": _cursor(report.cursors_before.get(stream)),
         "cursor_after": _cursor(report.cursors_after.get(stream)),
         "dagster/column_schema": landed_schema(stream),
-        **report_metadata(report),
     }
 
 
@@ -179,7 +180,7 @@ def landed_schema(stream: str) -> dg.TableSchema:
 def _cursor(cursor: Mapping[str, Any] | None) -> dg.JsonMetadataValue:
     """A cursor as it stands, or what it consists of where it is long (a sheet's remembers every deal it saw)."""
     if cursor is None or len(str(cursor)) <= LONGEST_CURSOR:
-        return dg.MetadataValue.json(cursor)
+        return dg.MetadataValue.json(cursor or {})
     parts = {
         name: value if len(str(value)) <= _LONGEST_PART else f"({len(value)} entries)" for name, value in cursor.items()
     }

@@ -39,8 +39,8 @@ def run_data(run: SourceRun) -> dict[str, Any]:
 def runs_text(runs: Sequence[SourceRun]) -> str:
     """A line per source, and below the table what a person should know of each."""
     header = ["source", "status", "read", "new", "changed", "gone", "rejected", "calls", "seconds"]
-    rows = []
-    notes = []
+    rows: list[list[Any]] = []
+    notes: list[str] = []
     for run in runs:
         report = run.report
         if report is None:

@@ -80,11 +80,12 @@ def _built(args: argparse.Namespace, context: Context, hub: Hub) -> BuildResult:
 
     progress = Progress(context.stderr, quiet=args.json, monotonic=context.clock.monotonic)
     try:
-        return build_warehouse(
+        result: BuildResult = build_warehouse(
             hub,
             as_of=args.as_of,
             on_progress=lambda what, done, total: progress.show("build", done, total, what),
         )
+        return result
     finally:
         progress.close()
 

@@ -6,6 +6,7 @@ import importlib.metadata
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -47,7 +48,7 @@ def project(hub: Hub) -> Iterator[Finding]:
         return
     yield _finding("ok", "project", f"{hub.root}: {len(sources)} source(s)")
     for spec in sources:
-        yield _try(f"source {spec.source}", lambda spec=spec: _well_formed(spec))
+        yield _try(f"source {spec.source}", partial(_well_formed, spec))
         yield from _variables(hub, spec.source, spec.config)
     yield _try("warehouse settings", lambda: f"reporting in {hub.warehouse_settings().reporting_currency}")
     yield _try("home", lambda: _writable(hub.home.root))
@@ -89,9 +90,11 @@ def _connectors() -> Iterator[Finding]:
                 "error", f"connector {name}", f"registered by {' and '.join(owners)}; uninstall one of them."
             )
         else:
-            yield _try(
-                f"connector {name}", lambda name=name, owner=owners[0]: f"{registry.load(name).title or name} ({owner})"
-            )
+            yield _try(f"connector {name}", partial(_loads, name, owners[0]))
+
+
+def _loads(name: str, owner: str) -> str:
+    return f"{registry.load(name).title or name} ({owner})"
 
 
 def _duckdb() -> Finding:
@@ -135,7 +138,7 @@ def _locks(hub: Hub) -> Iterator[Finding]:
     yield held("lock of builds", lambda: hub.home.lock_builds("doctor"))
     for spec in hub.project.sources:
         if (hub.home.landing / spec.source).is_dir():
-            yield held(f"lock of {spec.source}", lambda spec=spec: hub.home.lock_source(spec.source, "doctor"))
+            yield held(f"lock of {spec.source}", partial(hub.home.lock_source, spec.source, "doctor"))
 
 
 def _published(hub: Hub) -> Finding:
@@ -167,7 +170,7 @@ def _landing(hub: Hub) -> Iterator[Finding]:
         return f"{len(parts)} parts, {rows:,} rows, {size / 1e6:,.1f} MB, all as the manifest says"
 
     for spec in hub.project.sources:
-        yield _try(f"landing of {spec.source}", lambda spec=spec: look(spec.source))
+        yield _try(f"landing of {spec.source}", partial(look, spec.source))
     configured = {spec.source for spec in hub.project.sources}
     for folder in sorted(
         path.name for path in hub.home.landing.iterdir() if path.is_dir() and not path.name.startswith(".")

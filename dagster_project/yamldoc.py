@@ -56,6 +56,7 @@ def read_documents(path: Path, shown_as: Path | None = None) -> list[Document]:
     try:
         while loader.check_node():  # type: ignore[no-untyped-call]
             node = loader.get_node()  # type: ignore[no-untyped-call]
+            assert node is not None
             _refuse_repeated_keys(node, shown)
             data = loader.construct_document(node)  # type: ignore[no-untyped-call]
             if data is None:
