@@ -106,21 +106,14 @@ def choose(grids: Sequence[Grid], asked: Table, *, needs_stage: bool = True) -> 
     if not fit:
         raise _nothing_fits(plans)
     if not asked.sheets:
+        could = fit
         fit, left = _alike(fit)
-        others = [
-            plan.grid.sheet for plan in (*left, *(plan for plan in plans if plan not in fit and plan not in left))
-        ]
         if left:
             raise ConfigError(
                 f"{fit[0].grid.file}: sheets {fit[0].grid.sheet!r} and {left[0].grid.sheet!r} may both hold deals, with different "
                 "columns. Name the right one in `sheet`, or both under `tables`."
             )
-        logs = [plan.grid.sheet for plan in plans if plan.layout == "log"]
-        named = [name for name in others if name and name not in logs] + [
-            text for error in failures if (text := _sheet_of(str(error)))
-        ]
-        if named:
-            notes.append(f"tabs without deals not read: {', '.join(dict.fromkeys(named))}")
+        notes += _left_out(fit, could, plans, failures)
     _log_beside(fit, plans, asked)
     taken = [plan.grid for plan in fit]
     for plan in fit:
@@ -129,6 +122,23 @@ def choose(grids: Sequence[Grid], asked: Table, *, needs_stage: bool = True) -> 
             _demand(plan)
         _settle_layout(plan, fit)
     return fit, notes
+
+
+def _left_out(
+    fit: list[SheetPlan], could: list[SheetPlan], plans: list[SheetPlan], failures: list[ConfigError]
+) -> list[str]:
+    """Notes on visible tabs that are not read: those with a stage of their own, and those without."""
+    doubtful = [plan.grid.sheet for plan in could if plan not in fit and plan.layout != "log" and plan.grid.sheet]
+    plain = [plan.grid.sheet for plan in plans if plan not in could and plan.layout != "log" and plan.grid.sheet]
+    plain += [text for error in failures if (text := _sheet_of(str(error)))]
+    notes = []
+    if doubtful:
+        notes.append(
+            f"tabs with other columns not read: {', '.join(doubtful)} (if one holds deals, name it in `sheet` or `tables`)"
+        )
+    if plain:
+        notes.append(f"tabs without deals not read: {', '.join(dict.fromkeys(plain))}")
+    return notes
 
 
 def _log_beside(fit: list[SheetPlan], plans: list[SheetPlan], asked: Table) -> None:

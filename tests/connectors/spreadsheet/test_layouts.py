@@ -414,3 +414,19 @@ def test_a_deal_without_a_company_yet_is_a_deal(tmp_path):
         got = read(path, **config)
         assert set(got.deals) == {"acme/alpha", "/bravo"}
         assert [reject.reason for reject in got.rejects] == ["no_key"]
+
+
+def test_tabs_that_are_left_out_are_named_with_the_reason(tmp_path):
+    path = xlsx_file(
+        tmp_path,
+        {
+            "Deals": [["Deal ID", "Deal", "Company", "Stage", "Amount", "Owner"], ["1", "A", "Acme", "Lead", 1, "ann"]],
+            "Contacts": [["Name", "Company", "Phone", "Status"], ["Joe", "Acme", "1", "Active"]],
+            "Notes": [["How to use this sheet"], ["Fill in every Friday."]],
+        },
+    )
+    got = read(path)
+    assert set(got.deals) == {"1"}
+    messages = [warn.message for warn in got.of(rec.Warn) if warn.code == "tabs_not_read"]
+    assert any("tabs with other columns not read: Contacts" in message for message in messages)
+    assert any("tabs without deals not read: Notes" in message for message in messages)
