@@ -81,7 +81,7 @@ def stage_answers_model(mapping: StageMapping | None, threshold: float) -> Pytho
             )
             for row in rows
         ]
-        answers = classify(labels, mapping)
+        answers = classify(labels, mapping, threshold=threshold)
         insert_rows(
             con,
             "staging.stage_answers",
