@@ -10,6 +10,7 @@ A sync ends as
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -100,8 +101,10 @@ def open_landing(store: Store, source_key: str, connector: Connector, clock: Clo
         )
     last = msgspec.json.decode(manifest.last_report, type=SyncReport | None)
     tidy_reports(store, source_key, last)
-    for left in store.scratch(source_key).glob("*"):
-        if left.is_file() and not left.name.startswith("held.sqlite"):
+    for left in store.scratch(source_key).iterdir():
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        elif not left.name.startswith("held.sqlite"):
             left.unlink()
     return committed
 

@@ -25,6 +25,7 @@ _LOOK_FOR_ORPHANS = timedelta(hours=6)
 #: Upper bounds of the tiers in rows; a part beyond the last one is large enough.
 _TIERS = (1_000, 10_000, 100_000, 1_000_000)
 _MOST_BYTES = 1_000_000_000
+_WIDEST = 16_000
 
 
 def due(manifest: Manifest) -> Iterator[list[Part]]:
@@ -32,7 +33,7 @@ def due(manifest: Manifest) -> Iterator[list[Part]]:
     groups: dict[tuple[str, int], list[Part]] = {}
     for part in manifest.parts:
         tier = next((number for number, most in enumerate(_TIERS) if part.rows < most), None)
-        if tier is not None:
+        if tier is not None and part.width <= _WIDEST:
             groups.setdefault((part.stream, tier), []).append(part)
     for group in groups.values():
         if len(group) >= FAN_IN and sum(part.bytes for part in group) <= _MOST_BYTES:
@@ -94,12 +95,13 @@ def _merge(store: Store, source_key: str, engine: Engine, group: list[Part], num
     key = f"{source_key}/parts/{stream}-{number}.parquet"
     target = store.scratch(source_key) / f"{stream}.parquet"
     store.step(f"copy {key}")
+    width = max(part.width for part in group)
     with readable(source_key):
-        rows = copy_to(engine, rows_of(engine.con, store, source_key, stream, group), target)
+        rows = copy_to(engine, rows_of(engine.con, store, source_key, stream, group), target, width=width)
     if rows != sum(part.rows for part in group):
         raise LandingError(
             f"compaction of {source_key} {stream} would lose rows ({rows} of {sum(p.rows for p in group)}). Nothing was changed."
         )
     assert all(part.schema <= MUARA_SCHEMA for part in group)
     origin = Origin(min(part.min_seq for part in group), max(part.max_seq for part in group), "compaction")
-    return put_part(store, key, target, stream=stream, rows=rows, origin=origin)
+    return put_part(store, key, target, stream=stream, rows=rows, width=width, origin=origin)

@@ -40,6 +40,8 @@ from warehouse.landing.sweeps import Sweeps, rejects_of
 
 #: Held rejects that are watched for being repaired by an ordinary record; beyond that only a full sweep settles them.
 _REJECTS_WATCHED = 50_000
+#: Lines of a batch beyond this go to disk at once.
+_MOST_LINE_BYTES = 8_000_000
 _REJECTS = CODECS[Reject]
 
 
@@ -104,6 +106,7 @@ class Intake:
             self._watched_by_record.setdefault(key[: key.rindex(":") + 1], []).append(key)
         self._is_noting = drift.from_raw or bool(self._watched)
         self._lines: dict[str, list[bytes]] = {}
+        self._line_bytes = 0
         self._rejected_now: set[str] = set()
         self._good_again: set[str] = set()
         self.rows: dict[str, RowCounts] = {}
@@ -447,10 +450,13 @@ class Intake:
         if lines is None:
             lines = self._lines[stream] = []
         lines.append(line)
+        self._line_bytes += len(line)
+        if self._line_bytes > _MOST_LINE_BYTES:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         """Give the lines of this batch to the spools."""
-        lines, self._lines = self._lines, {}
+        lines, self._lines, self._line_bytes = self._lines, {}, 0
         for stream, batch in lines.items():
             self._spools.add(stream, batch, self._stamper.sequence)
 

@@ -16,8 +16,11 @@ from warehouse.landing.store import Store
 
 #: A spool becomes a part at this many rows or bytes; both bound the memory that COPY needs.
 MOST_ROWS = 50_000
-MOST_SPOOL_BYTES = 128_000_000
+MOST_SPOOL_BYTES = 48_000_000
+#: A row group holds this many rows, fewer when they are wide: the writer keeps a whole group in memory.
 _ROW_GROUP = 10_000
+_LEAST_ROW_GROUP = 2_048
+_ROW_GROUP_BYTES = 24_000_000
 
 #: Called for a row that DuckDB refuses: (stream, key, column, type).
 OnRefused = Callable[[str, str, str, str], None]
@@ -44,7 +47,7 @@ class Engine:
                     "autoinstall_known_extensions": False,
                 },
             )
-            self._con.execute("set TimeZone = 'UTC'")
+            self._con.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
         return self._con
 
     def close(self) -> None:
@@ -104,22 +107,23 @@ class Spools:
         self._numbered += 1
         target = spool.path.with_suffix(".parquet")
         self._store.step(f"copy {key}")
-        rows = self._copy(stream, spool.path, target)
+        width = spool.bytes // max(spool.rows, 1)
+        rows = self._copy(stream, spool.path, target, width)
         if rows:
             origin = Origin(sequence, sequence, self._sync_id)
-            self._parts.append(put_part(self._store, key, target, stream=stream, rows=rows, origin=origin))
+            self._parts.append(put_part(self._store, key, target, stream=stream, rows=rows, width=width, origin=origin))
         spool.path.unlink()
 
-    def _copy(self, stream: str, path: Path, target: Path) -> int:
+    def _copy(self, stream: str, path: Path, target: Path, width: int) -> int:
         source = _json_source(stream, path)
         try:
-            return copy_to(self._engine, f"select * from {source}", target)
+            return copy_to(self._engine, f"select * from {source}", target, width=width)
         except duckdb.Error as error:
             kept = _without_refused(self._engine, stream, path, self._on_refused)
             if kept is None:
                 words = str(error).splitlines()[0]
                 raise MuaraError(f"landing: {stream} cannot be written: {words}") from error
-            return copy_to(self._engine, kept, target)
+            return copy_to(self._engine, kept, target, width=width)
 
 
 class _Spool:
@@ -149,14 +153,15 @@ class Origin(msgspec.Struct, frozen=True):
     sync_id: str
 
 
-def put_part(store: Store, key: str, target: Path, *, stream: str, rows: int, origin: Origin) -> Part:
-    """Move a finished Parquet file into place, durably; returns its entry for the manifest."""
+def put_part(store: Store, key: str, target: Path, *, stream: str, rows: int, width: int, origin: Origin) -> Part:
+    """Move a finished Parquet file into place, durably; returns its entry for the manifest. `width`: bytes of a row as text."""
     size, digest = fingerprint(target)
     store.put_file(key, target)
     return Part(
         stream=stream,
         path=key.partition("/")[2],
         rows=rows,
+        width=width,
         bytes=size,
         sha256=digest,
         schema=MUARA_SCHEMA,
@@ -166,11 +171,12 @@ def put_part(store: Store, key: str, target: Path, *, stream: str, rows: int, or
     )
 
 
-def copy_to(engine: Engine, select: str, target: Path) -> int:
-    """COPY a query to a Parquet file with the schema number in its metadata; returns the rows written."""
+def copy_to(engine: Engine, select: str, target: Path, *, width: int) -> int:
+    """COPY a query to a Parquet file with the schema number in its metadata; returns the rows written. `width`: bytes of a row as text."""
+    group = max(_LEAST_ROW_GROUP, min(_ROW_GROUP, _ROW_GROUP_BYTES // max(width, 1)))
     found = engine.con.execute(
         f"COPY ({select}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, "
-        f"ROW_GROUP_SIZE {_ROW_GROUP}, KV_METADATA {{muara_schema: '{MUARA_SCHEMA}'}})"
+        f"ROW_GROUP_SIZE {group}, KV_METADATA {{muara_schema: '{MUARA_SCHEMA}'}})"
     ).fetchone()
     return int(found[0]) if found else 0
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from connectors.sdk.records import Deal
+from tests.warehouse.scripted import Land
+
 CHILD = """
 import resource, sys
 from pathlib import Path
@@ -53,3 +56,16 @@ def test_five_times_the_deals_need_hardly_more_memory(tmp_path):
     small, large = peak_mb(tmp_path / "small", 15_000), peak_mb(tmp_path / "large", 75_000)
     assert large < small + 60
     assert large < 300
+
+
+@pytest.mark.slow
+def test_rows_of_many_megabytes_are_landed_within_the_same_bounds(tmp_path):
+    land = Land(tmp_path)
+
+    def script(sync):
+        for number in range(30):
+            yield Deal(deal_id=f"d{number}", raw={"x": f"{number}" * 1_500_000})
+
+    assert land.sync(script=script).status == "complete"
+    assert land.query("select count(*), min(length(raw)) > 1500000 from landing.deals") == [(30, True)]
+    assert land.sync(script=script).parts == 0
