@@ -206,6 +206,9 @@ class Harness:
         """From now on one deal has a value that cannot be read (a date that is none, say); returns its id."""
         raise _cannot("serve a broken record")
 
+    def limit_pages(self, rows: int | None) -> None:
+        """Serve at most so many rows a page (None: as usual), where a connector's `page_size` alone does not bring that about."""
+
     # --- what goes wrong ---------------------------------------------------------------------------------------------------------
 
     def fault(self, kind: FaultKind, *, after: int = 0, times: int | None = 1, retry_after: int | None = None) -> None:

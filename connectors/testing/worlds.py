@@ -68,6 +68,10 @@ class WorldHarness(Harness):
         """(pipeline id, stage id) that the deal is in."""
         return self.stage_key(self.world.stages[deal.stage_id])
 
+    def is_there(self, deal: Any) -> bool:
+        """Whether a deal is plainly there; a CRM that has no archive shows archived deals like all others."""
+        return bool(deal.presence == "present")
+
     def owner_key(self, number: int) -> str:
         """An owner's id."""
         return str(number)
@@ -96,8 +100,8 @@ class WorldHarness(Harness):
         seen = [deal for deal in world.deals.values() if deal.id not in hidden]
         merged = [deal for deal in seen if deal.presence == "merged"]
         return Truth(
-            deals={self.deal_key(d.id): self.true_deal(d) for d in seen if d.presence == "present"},
-            gone={self.deal_key(d.id): d.presence for d in seen if d.presence != "present"},
+            deals={self.deal_key(d.id): self.true_deal(d) for d in seen if self.is_there(d)},
+            gone={self.deal_key(d.id): d.presence for d in seen if not self.is_there(d)},
             survivors={self.deal_key(d.id): self.deal_key(d.merged_into) for d in merged},
             owners=frozenset(self.owner_key(o.id) for o in world.owners.values() if not o.deleted),
             companies=frozenset(self.company_key(c.id) for c in world.companies.values() if c.presence == "present"),

@@ -306,7 +306,7 @@ class CursorBeforeItsIncrement(Acme):
 
 @breaks(increments.cursors_are_json_and_stable)
 class CursorIsNoJson(Acme):
-    """Keeps a tuple in its cursor; JSON makes a list of it."""
+    """Counts pages in its cursor by number; in JSON all names are texts."""
 
     def cursor(self, sync, newest):
-        return {**Acme.cursor(self, sync, newest), "pages": (1, 2)}
+        return {**Acme.cursor(self, sync, newest), "pages": {1: 4}}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
+
+import msgspec
 
 from connectors.hubspot import HubSpot
 from connectors.sandbox.hubspot import serve
 from connectors.sandbox.hubspot.render import FIRST_COMPANY, FIRST_OWNER
 from connectors.sandbox.world import World
-from connectors.testing import ContractSuite, TrueDeal, Truth, WorldHarness
+from connectors.testing import ContractSuite, Impossible, TrueDeal, Truth, WorldHarness
 
 
 class HubSpotHarness(WorldHarness):
@@ -46,16 +48,14 @@ class HubSpotHarness(WorldHarness):
         survivor = self.server.portal.survivors.get(int(deal_id))
         return survivor if survivor is not None else super().number(deal_id)
 
-    def path(self, deal: Any) -> Iterable[tuple[int, str]]:
-        """A survivor tells the lives of all that it swallowed as one."""
-        lives = [deal.id, *(d.id for d in self.world.deals.values() if d.merged_into == deal.id)]
-        visits = sorted(
-            (visit for life in lives for visit in self.world.stage_path(life)), key=lambda visit: visit.at_ms
-        )
-        return [(visit.at_ms, self.stage_key(self.world.stages[visit.stage_id])[1]) for visit in visits]
-
     def true_deal(self, deal: Any) -> TrueDeal:
-        return super().true_deal(deal)
+        """What HubSpot makes of several lives in one is its own affair: combined paths are not compared."""
+        found = super().true_deal(deal)
+        is_combined = any(other.merged_into == deal.id for other in self.world.deals.values())
+        return msgspec.structs.replace(found, path=msgspec.UNSET) if is_combined else found
+
+    def archive(self, deal_id: str) -> None:
+        raise Impossible("HubSpot has no archive beside its recycle bin: archiving is deleting")
 
     @property
     def truth(self) -> Truth:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
+
+import msgspec
 
 from connectors.pipedrive import Pipedrive
 from connectors.sandbox.pipedrive import serve
 from connectors.sandbox.pipedrive.render import FIRST_USER, field_hash
 from connectors.sandbox.world import World
-from connectors.testing import ContractSuite, Truth, WorldHarness
+from connectors.testing import ContractSuite, TrueDeal, Truth, WorldHarness
 
 
 class PipedriveHarness(WorldHarness):
@@ -17,11 +20,17 @@ class PipedriveHarness(WorldHarness):
 
     connector = Pipedrive
     resolution_ms = 1000
+    #: Pages hold 500 deals.
+    memory_sizes = (600, 1200)
     bad_value: ClassVar[tuple[str, str]] = (r'("value":\s*)987654321\.12\b', r'\1"no number"')
 
     def build(self) -> tuple[Any, Any]:
         world = World(seed=self.seed, deals=self.size, cases=self.size >= 45)
-        return world, serve(world, burst=None)
+        server = serve(world, burst=None, rotates=False)
+        server.log = deque(
+            maxlen=10
+        )  # a call for each deal: the fake's own log must not be taken for the connector's memory
+        return world, server
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -32,7 +41,6 @@ class PipedriveHarness(WorldHarness):
             "refresh_token": known.refresh_token,
             "base_url": self.server.url,
             "oauth_url": self.server.url + "/oauth/token",
-            "zero_amount": "zero",
         }
 
     def stage_key(self, stage: Any) -> tuple[str, str]:
@@ -50,6 +58,11 @@ class PipedriveHarness(WorldHarness):
             if position == 0 and stage in ("won", "lost"):
                 yield at_ms, self.stage_key(self.world.pipeline_stages(deal.pipeline_id)[0])[1]
             yield at_ms, stage
+
+    def true_deal(self, deal: Any) -> TrueDeal:
+        """A value that nobody entered is 0 in Pipedrive: by default both are unknown."""
+        found = super().true_deal(deal)
+        return msgspec.structs.replace(found, amount=deal.amount or None, currency=deal.currency)
 
     def field_code(self, key: str) -> str:
         return field_hash(self.world.custom_fields[key])

@@ -165,7 +165,12 @@ def what_no_retry_cures_is_not_tried_again(bench: Bench) -> None:
     cured = isinstance(outcome.error, (TransientError, QuotaError, DataError))
     must(not cured, f"400 is nothing that time cures, but the error is {_named(outcome.error)}")
     tried = bench.crm.calls - before - calls // 2
-    must(tried <= 4, f"a request that was refused (400) was sent {tried} times")
+    # Several requests may be under way at once; each of them is refused once.
+    repeats = outcome.calls.retries + outcome.calls.bursts if outcome.calls else 0
+    must(
+        not repeats and tried <= 12,
+        f"{tried} calls were made, {repeats} of them again, after requests were refused (400)",
+    )
     must(sum(outcome.slept) < 5, f"a request was refused (400), and the connector waited {sum(outcome.slept):.0f} s")
     bench.crm.clear_faults()
     bench.advance(hours=1)
