@@ -130,6 +130,7 @@ class Spreadsheet(Connector):
         done = dict(memory.load(sync.cursor("deals")).digests)
         fresh = [one for one in found if done.get(one.label) != one.digest or one.label in remembered.unproved]
         loader = Loader(self.settings, self._shown_name, tables, now)
+        names = memory.Names(sync.held)
         failures: list[ConfigError] = []
         for number, snapshot in enumerate(fresh):
             sync.progress(number, len(fresh), snapshot.names)
@@ -146,7 +147,8 @@ class Spreadsheet(Connector):
                 continue
             for emission, label in prepared:
                 yield from emission.records()
-                yield from memory.renames(remembered, emission, label)
+                yield from memory.renames(remembered, emission, label, names)
+                names.learn(emission.fingerprints or ())
                 remembered = memory.after(remembered, emission, label)
             if not snapshot.is_unchanged:
                 raise TransientError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from connectors.sdk.connector import Sync
+from connectors.sdk.connector import Held, Sync
 from connectors.sdk.errors import ConfigError
 from connectors.sdk.records import Record, Warn
 from connectors.spreadsheet import words
@@ -34,7 +35,8 @@ GUARDED = (
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """The cursor as a struct. `columns`: table number -> field -> header. `prints`: the last snapshot's deals, for suggesting renames.
+    """The cursor as a struct. `columns`: table number -> field -> header. `prints`: the last snapshot's deals as marks of key and
+    content, for suggesting renames.
 
     `unproved`: labels of snapshots read since `read_on` whose absences landing has not yet accepted; they are read again until it has.
     """
@@ -94,7 +96,7 @@ def after(memory: Memory, emission: Emission, label: str) -> Memory:
     }
     tabs = {str(number): _tabs(table.plans) for number, table in enumerate(emission.tables)}
     return msgspec.structs.replace(
-        memory, stages=stages, keys=keys, columns=columns, tabs=tabs, latest=label, prints=emission.fingerprints
+        memory, stages=stages, keys=keys, columns=columns, tabs=tabs, latest=label, prints=_prints(emission)
     )
 
 
@@ -144,21 +146,55 @@ def check_columns(memory: Memory, plans: Sequence[SheetPlan], number: int) -> No
                 )
 
 
-def renames(memory: Memory, emission: Emission, label: str) -> Iterator[Record]:
+def mark(text: str) -> str:
+    """A text as twelve hexadecimal digits: a cursor is shown in reports, and names of customers do not belong there."""
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+class Names:
+    """Keys by their marks: of the deals of this sync, else of those that landing holds (looked through once, only when asked)."""
+
+    def __init__(self, held: Held) -> None:
+        self._held = held
+        self._known: dict[str, str] = {}
+        self._has_looked = False
+
+    def learn(self, keys: Iterable[str]) -> None:
+        """Keys of a snapshot of this sync."""
+        self._known |= {mark(key): key for key in keys}
+
+    def of(self, marked: str) -> str | None:
+        """The key behind a mark."""
+        if marked not in self._known and not self._has_looked:
+            self.learn(self._held.live_keys("deals"))
+            self._has_looked = True
+        return self._known.get(marked)
+
+
+def renames(memory: Memory, emission: Emission, label: str, names: Names) -> Iterator[Record]:
     """Suggest, never merge: one deal gone and one new with the same company, owner and amount is perhaps a renamed key."""
     late = memory.latest and label != "undated" and label < memory.latest
     if not memory.prints or not emission.fingerprints or late:
         return
-    gone = {key: mark for key, mark in memory.prints.items() if key not in emission.fingerprints and mark}
-    new = {key: mark for key, mark in emission.fingerprints.items() if key not in memory.prints and mark}
-    for key, mark in gone.items():
-        twins = [other for other, its in new.items() if its == mark]
-        if len(twins) == 1 and sum(1 for other in gone.values() if other == mark) == 1:
+    here = {mark(key): (key, mark(shown)) for key, shown in emission.fingerprints.items() if shown}
+    every = {mark(key) for key in emission.fingerprints}
+    gone = {marked: shown for marked, shown in memory.prints.items() if marked not in every and shown}
+    new = [(key, shown) for marked, (key, shown) in here.items() if marked not in memory.prints]
+    for marked, shown in gone.items():
+        twins = [key for key, its in new if its == shown]
+        if len(twins) == 1 and sum(1 for other in gone.values() if other == shown) == 1:
+            before = names.of(marked)
             yield Warn(
                 code="key_renamed",
-                message=f"{emission.tables[0].plans[0].where}: deal {key!r} is gone and {twins[0]!r} is new with the same company, owner "
-                "and amount. If it was renamed, link the two in the review list; they are counted as two deals until then.",
+                message=f"{emission.tables[0].plans[0].where}: deal {before or 'of before'!r} is gone and {twins[0]!r} is new with the same "
+                "company, owner and amount. If it was renamed, link the two in the review list; they are counted as two deals until then.",
             )
+
+
+def _prints(emission: Emission) -> dict[str, str] | None:
+    if emission.fingerprints is None:
+        return None
+    return {mark(key): mark(shown) if shown else "" for key, shown in emission.fingerprints.items()}
 
 
 def vanished(done: Mapping[str, str], found: Sequence[Snapshot]) -> Iterator[Record]:

@@ -91,6 +91,11 @@ def test_a_renamed_key_is_suggested_never_merged(tmp_path):
     csv_file(tmp_path, HEAD + "1-new,Acme,ann,Proposal,10\n2,Beta,bob,Lead,20\n", "p_2024-02-29.csv")
     got = read(tmp_path)
     assert "deal '1' is gone and '1-new' is new" in got.warnings["key_renamed"]
+    assert "Acme" not in str(got.sync.cursors), "customers do not stand in a cursor, which reports show"
+    csv_file(tmp_path, HEAD + "1-new,Acme,ann,Proposal,10\n2b,Beta,bob,Lead,20\n", "p_2024-03-31.csv")
+    assert "deal '2' is gone and '2b' is new" in got.again().warnings["key_renamed"], (
+        "the old key is asked from what is held"
+    )
     assert set(got.deals) == {"1", "2", "1-new"}
 
 
