@@ -260,6 +260,8 @@ class _Session:
 
     def owners(self) -> Iterator[Record]:
         """Active and deactivated owners; without the scope a warning, and deals keep their owner ids."""
+        if self.sync.cursor("owners") and not self.sync.cursor("companies"):
+            return  # a first sync that a budget broke off goes on where it was, instead of reading the owners each day
         try:
             for archived in ("false", "true"):
                 after: str | None = None
@@ -275,6 +277,7 @@ class _Session:
                         break
         except MissingScopesError as error:
             yield Warn(code="owners_not_read", message=f"owners are not read: {error}")
+        yield Checkpoint(stream="owners", cursor={"read": True})
 
     # --- deals ----------------------------------------------------------------------------------------------
 
@@ -292,16 +295,16 @@ class _Session:
         else:
             since = window.start or started - timedelta(days=36_500)
             newest = yield from self._changed(since, started)
-        yield from self._archived(whole=is_first)
-        yield from self._companies()
-        yield from self._gone_stages()
+        yield from self._archived(whole=is_first and self.settings.start_date is None)
         yield from (rate for _, rate in self.rates.values())
+        yield Checkpoint(stream="deals", cursor=next_cursor(cursor, self._mark(newest, started), not_after=started))
+        yield from self._gone_stages()
+        yield from self._companies()
         if self.doubtful:
             yield Warn(
                 code="history_incomplete",
                 message=f"{self.doubtful} deal(s) whose stage history may lack entries; ops.checks lists them.",
             )
-        yield Checkpoint(stream="deals", cursor=next_cursor(cursor, self._mark(newest, started), not_after=started))
 
     @staticmethod
     def _mark(newest: datetime | None, started: datetime) -> datetime:
@@ -335,7 +338,8 @@ class _Session:
         fresh += self._not_held(chunk)
         if self.sync.sweep_is_due("deals", _SWEEP_DAYS):
             fresh = yield from self._sweep(set(fresh))
-        if len(fresh) > max(HISTORY_PAGE, self.sync.held.live_count("deals") // _CHANGED_SHARE):
+        may_read_all = self.settings.start_date is None
+        if may_read_all and len(fresh) > max(HISTORY_PAGE, self.sync.held.live_count("deals") // _CHANGED_SHARE):
             newest = latest(newest, (yield from self._whole(until)))
             return newest
         for found in self.reader.by_id(fresh):
@@ -350,6 +354,13 @@ class _Session:
             if key not in held or _differs(held[key].version, text) or held[key].presence != "present"
         ]
 
+    def _unnoticed(self, modified: Mapping[str, str | None]) -> list[str]:
+        """Like `_not_held`; with a start_date, deals from before it are none of ours."""
+        if self.settings.start_date is not None:
+            held = self.sync.held.versions("deals", list(modified))
+            modified = {key: text for key, text in modified.items() if key in held}
+        return self._not_held(modified)
+
     def _sweep(self, fresh: set[str]) -> Generator[Record, None, list[str]]:
         """All live ids: what vanished without a trace is marked, what changed unnoticed is read."""
         chunk: dict[str, str | None] = {}
@@ -357,9 +368,9 @@ class _Session:
             yield Seen(stream="deals", key=row.id)
             chunk[row.id] = row.modified
             if len(chunk) == SEARCH_PAGE:
-                fresh.update(self._not_held(chunk))
+                fresh.update(self._unnoticed(chunk))
                 chunk = {}
-        fresh.update(self._not_held(chunk))
+        fresh.update(self._unnoticed(chunk))
         yield SweepEnd(stream="deals", complete=True, missing_as="purged")
         return sorted(fresh, key=int)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Any, ClassVar
@@ -50,6 +50,7 @@ from connectors.sdk import (
     Sync,
     Tombstone,
     Warn,
+    latest,
     next_cursor,
     open_window,
     parse_instant,
@@ -66,6 +67,7 @@ _CHECKPOINT_EVERY = 50
 #: Deals whose changelog cannot be completed are remembered, so that they are not paid for again until they change.
 _MOST_REMEMBERED = 20_000
 _MOST_STAGE_LOOKUPS = 50
+_LATEST_COMMIT = timedelta(hours=6)
 
 
 class Pipedrive(Connector):
@@ -315,17 +317,21 @@ class _Session:
         if not is_whole and not self.settings.start_date and self.sync.sweep_is_due("deals", _SWEEP_DAYS):
             # A walk by id shows everything, also what changed: one walk serves both.
             query, is_whole = {"sort_by": "id"}, True
+        newest: datetime | None = None
         for archived in (False, True):
             for page in self.api.deals(query, archived=archived, page_size=self.sync.page_size):
-                yield from self._page(page)
-        if is_whole:
+                newest = latest(newest, (yield from self._page(page)))
+        if is_whole and not self.settings.start_date:
             yield SweepEnd(stream="deals", complete=True, missing_as="purged")
-        yield Checkpoint(stream="deals", cursor=next_cursor(cursor, started))
+        # The newest time received, so that a late commit stays inside; but no commit is later than hours, and a quiet company is not listed again.
+        mark = latest(newest, started - _LATEST_COMMIT)
+        yield Checkpoint(stream="deals", cursor=next_cursor(cursor, mark, not_after=started))
         yield from self._backlog()
         yield from self._histories()
         yield from self._gone_stages()
 
-    def _page(self, rows: list[dict[str, Any]]) -> Iterator[Record]:
+    def _page(self, rows: list[dict[str, Any]]) -> Generator[Record, None, datetime | None]:
+        newest: datetime | None = None
         held = self.sync.held.deals([str(row.get("id")) for row in rows])
         for row in rows:
             try:
@@ -334,6 +340,7 @@ class _Session:
                 key = mapping.text(row.get("id"))
                 yield Reject(stream="deals", reason="undecodable", detail=f"deal {key}: {error}", key=key, raw=row)
                 continue
+            newest = latest(newest, deal.updated_at)
             yield deal
             if deal.presence == "deleted":
                 yield Tombstone(stream="deals", key=deal.deal_id, kind="deleted", gone_at=deal.updated_at)
@@ -341,6 +348,7 @@ class _Session:
             is_stillborn = deal.presence == "deleted" and deal.deal_id not in held and without_call(short) is None
             if not is_stillborn and self.needs_history(short, held.get(deal.deal_id)):
                 yield from self._history_or_queue(short)
+        return newest
 
     def needs_history(self, deal: Snapshot, held: Any = None) -> bool:
         """Whether stage, status or their times differ from what the last complete reading was made for."""

@@ -87,7 +87,8 @@ def serve(
 
     Options (defaults): `burst` 20 (requests in two seconds; None: no limit), `daily_tokens` None (no limit), `seconds` (the clock of the
     burst window and of tokens; time.monotonic: give a test's fake one; the day turns with the world's clock), `block_after` 30 (refusals in
-    a row before an HTML 403), `token_seconds` 3600, `admin` True, `scopes` all, `creation_in_changelog` False, `history_cap` None (newest
+    a row before an HTML 403), `token_seconds` 3600, `rotates` True (a new
+    refresh token at each use), `admin` True, `scopes` all, `creation_in_changelog` False, `history_cap` None (newest
     entries kept), `page_cap` None (rows a page at most, even 1), `forgets_gone_stages` True, `time_zone` "Asia/Jakarta", `domain`, `company_id`.
     """
     known = credentials or Credentials()

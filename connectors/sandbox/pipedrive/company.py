@@ -66,6 +66,7 @@ class Company:
         self.creation_in_changelog = bool(options.pop("creation_in_changelog", False))
         self.page_cap: int | None = options.pop("page_cap", None)
         self.history_cap: int | None = options.pop("history_cap", None)
+        self.rotates = bool(options.pop("rotates", True))
         self.token_seconds = float(options.pop("token_seconds", 3600))
         self.forgets_gone_stages = bool(options.pop("forgets_gone_stages", True))
         self.scopes: set[str] = set(options.pop("scopes", ("base", "deals:read", "recents:read", "users:read")))
@@ -535,7 +536,8 @@ class Company:
             return _json({"success": False, "message": "refresh token is invalid", "error": "invalid_grant"}, 400)
         self._issued += 1
         token = f"1234567:7654321:access-{self._issued:04d}"
-        self._refresh = f"1234567:7654321:refresh-{self._issued:04d}"
+        if self.rotates:
+            self._refresh = f"1234567:7654321:refresh-{self._issued:04d}"
         self._tokens[token] = self.seconds() + self.token_seconds
         body = {
             "access_token": token,
