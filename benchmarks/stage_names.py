@@ -79,7 +79,7 @@ def _row(row: dict[str, str], flags: bool) -> Row:
 
 def half_of(source: str) -> int:
     """0 or 1 for a repository; all its files fall into one half."""
-    return int(hashlib.sha256(source.split(":")[0].encode()).hexdigest(), 16) % 2
+    return int(hashlib.sha256(source.split(":", maxsplit=1)[0].encode()).hexdigest(), 16) % 2
 
 
 def score(pairs: Iterable[tuple[Row, StageAnswer]]) -> Score:

@@ -222,7 +222,9 @@ class _Session:
         self.api = Api(sync.calls, connector.settings)
         self.known = Known(zero_amount=connector.settings.zero_amount)
         self.queue = _Queue()
+        #: Deals that this sync has come to already; a first sync has no backlog that could name them again.
         self.queued: set[str] = set()
+        self.has_past = sync.held.live_count("deals") > 0
         self.given_up: dict[str, str] = dict(sync.cursor("stage_changes").get("given_up") or {})
         self.unknown_stages: dict[tuple[str, str], None] = {}
 
@@ -365,7 +367,8 @@ class _Session:
     def _history_or_queue(self, deal: Snapshot) -> Iterator[Record]:
         if deal.deal_id in self.queued:
             return
-        self.queued.add(deal.deal_id)
+        if self.has_past:
+            self.queued.add(deal.deal_id)
         known = without_call(deal)
         if known is not None:
             yield known

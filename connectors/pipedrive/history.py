@@ -82,6 +82,7 @@ def without_call(deal: Snapshot) -> HistoryRead | None:
         changed_at=deal.added_at,
         to_stage_id=deal.stage_id,
         to_pipeline_id=deal.pipeline_id,
+        sequence=1,
         evidence="created",
     )
     if deal.status == "open":
@@ -99,7 +100,7 @@ def without_call(deal: Snapshot) -> HistoryRead | None:
         changed_at=deal.closed_at,
         to_stage_id=deal.status,
         to_pipeline_id=deal.pipeline_id,
-        sequence=1,
+        sequence=2,
     )
     note = "inferred from the deal's own times: it never left its first stage; a loss and reopening there would not be seen"
     return HistoryRead(deal_id=deal.deal_id, complete=True, stage_changes=(entry, closing), note=note)

@@ -39,6 +39,36 @@ class Starts(msgspec.Struct, frozen=True):
     phrases: tuple[Term, ...]
 
 
+class Found(msgspec.Struct, frozen=True):
+    """What was found in one part: per token the words it may be, and per language the phrases."""
+
+    starts: tuple[Starts, ...]
+    phrases: dict[str, list[Match]]
+
+    def shares(self) -> dict[str, dict[int, float]]:
+        """Language → position → how much of the token there it explains, 0..1."""
+        shares: dict[str, dict[int, float]] = {}
+        for spot, opening in enumerate(self.starts):
+            for code, terms in opening.words.items():
+                shares.setdefault(code, {})[spot] = terms[-1][1]
+        for code, matches in self.phrases.items():
+            spots = shares.setdefault(code, {})
+            for match in matches:
+                spots.update(dict.fromkeys(range(match.start, match.end), 1.0))
+        return shares
+
+    def of(self, language: str) -> list[Match]:
+        """The language's matches: the longest phrases first served, not overlapping, in order of the label."""
+        matches = [
+            Match(term, spot, spot + 1, share)
+            for spot, opening in enumerate(self.starts)
+            for term, share in opening.words.get(language, ())
+        ]
+        if language in self.phrases:
+            return _without_overlaps([*self.phrases[language], *matches])
+        return matches
+
+
 class Matcher:
     """The dictionary's terms, indexed by their first word."""
 
@@ -90,21 +120,16 @@ class Matcher:
             best.append(choice)
         return best[-1][2]
 
-    def matches(self, tokens: Sequence[str]) -> dict[str, list[Match]]:
-        """Language → its matches, the longest phrases first served, not overlapping, in order of the label."""
-        found: dict[str, list[Match]] = {}
+    def found(self, tokens: Sequence[str]) -> Found:
+        """What the dictionary finds in a part that is already cut."""
+        starts = tuple(self._starting(token) for token in tokens)
         phrases: dict[str, list[Match]] = {}
-        for start, token in enumerate(tokens):
-            starts = self._starting(token)
-            for language, terms in starts.words.items():
-                found.setdefault(language, []).extend([Match(term, start, start + 1, share) for term, share in terms])
-            for term in starts.phrases:
+        for start, opening in enumerate(starts):
+            for term in opening.phrases:
                 end = start + len(term.tokens)
                 if end <= len(tokens) and all(map(_fits, tokens[start + 1 : end], term.tokens[1:], term.stems[1:])):
                     phrases.setdefault(term.language, []).append(Match(term, start, end))
-        for language, matches in phrases.items():
-            found[language] = _without_overlaps([*matches, *found.get(language, ())])
-        return found
+        return Found(starts, phrases)
 
     def _starting_uncached(self, token: str) -> Starts:
         if is_unsegmented(token):

@@ -9,7 +9,7 @@ import msgspec
 
 from warehouse.stages.answers import LIST_ORDER
 from warehouse.stages.dictionary import HINT, Dictionary, Rule
-from warehouse.stages.matching import Match, Matcher
+from warehouse.stages.matching import Found, Match, Matcher
 from warehouse.stages.text import is_unsegmented, parts, words
 
 NEGATOR = "not"
@@ -59,14 +59,14 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """A label cut up: the tokens of its parts, per part the matches of every language, and how well each explains it.
+    """A label cut up: the tokens of its parts, per part what the dictionary finds, and how well each language explains it.
 
     `languages`: share 0..1 of the label that each language explains, English counting for words it does not know, best
     first. `size`: width of all tokens. `unknown`: tokens that no language explains.
     """
 
     parts: tuple[tuple[str, ...], ...]
-    matches: tuple[dict[str, list[Match]], ...]
+    found: tuple[Found, ...]
     languages: tuple[tuple[str, float], ...]
     size: int
     unknown: tuple[str, ...]
@@ -87,13 +87,13 @@ class Reader:
 
     def match(self, tokens: Sequence[Sequence[str]]) -> Tokens:
         """Parts that are already cut, with their matches."""
-        matches = tuple(self.matcher.matches(part) for part in tokens)
+        found = tuple(self.matcher.found(part) for part in tokens)
+        covers = [part.shares() for part in found]
         size = sum(_width(token) for part in tokens for token in part)
-        languages: dict[str, float] = dict.fromkeys((code for found in matches for code in found), 0.0)
+        languages: dict[str, float] = dict.fromkeys((code for covered in covers for code in covered), 0.0)
         unknown: list[str] = []
-        for part, found in zip(tokens, matches, strict=True):
+        for part, covered in zip(tokens, covers, strict=True):
             widths = [_width(token) for token in part]
-            covered = {code: _shares(spans) for code, spans in found.items()}
             known = set().union(*covered.values())
             unknown += [token for spot, token in enumerate(part) if spot not in known]
             english = {spot: _FALLBACK_WORTH * widths[spot] * share for spot, share in covered.get("en", {}).items()}
@@ -105,7 +105,7 @@ class Reader:
                 languages[code] += score
         ranked = sorted(languages.items(), key=lambda item: (-round(item[1], 6), rank(item[0]), item[0]))
         shares = tuple((code, share / (size or 1)) for code, share in ranked)
-        return Tokens(tuple(map(tuple, tokens)), matches, shares, size, tuple(unknown))
+        return Tokens(tuple(map(tuple, tokens)), found, shares, size, tuple(unknown))
 
     def read(self, tokens: Tokens, pipeline: Mapping[str, float] | None = None) -> list[Reading]:
         """Readings in the languages that explain the label about equally well, best first.
@@ -114,17 +114,20 @@ class Reader:
         """
         ranked = [(share + _PIPELINE_BONUS * (pipeline or {}).get(code, 0.0), code) for code, share in tokens.languages]
         best = max((share for share, _ in ranked), default=0.0)
-        near = [item for item in ranked if item[0] >= best - _NEAR]
-        near.sort(key=lambda item: (-round(item[0], 6), -_letters(tokens, item[1]), rank(item[1]), item[1]))
-        return [self._read_as(tokens, code) for _, code in near]
+        near = [(round(share, 6), self._read_as(tokens, code)) for share, code in ranked if share >= best - _NEAR]
+        near.sort(key=lambda item: (-item[0], -item[1].letters, rank(item[1].language), item[1].language))
+        return [reading for _, reading in near]
 
     def _read_as(self, tokens: Tokens, language: str) -> Reading:
         used: list[Match] = []
         scopes: list[frozenset[str]] = []
         telling = 0
+        letters = _ENGLISH_LETTERS if language == "en" else 0
         known = 0.0
-        for part, found in zip(tokens.parts, tokens.matches, strict=True):
-            matches = [*found.get(language, ()), *_borrowed(found, language)]
+        for part, found in zip(tokens.parts, tokens.found, strict=True):
+            own = found.of(language)
+            letters += sum(len(token) for match in own for token in match.term.tokens)
+            matches = own if language == "en" else [*own, *_borrowed(own, found.of("en"))]
             matches.sort(key=lambda match: match.start)
             known += _explained(part, matches)
             meaningful = [match for match in matches if match.meaningful]
@@ -146,7 +149,7 @@ class Reader:
             rivals=tuple(rivals),
             negator=next((m.term.text for m in used if NEGATOR in m.term.concepts), None) if negated else None,
             edge=bool(concepts.keys() & self._edge),
-            letters=_letters(tokens, language),
+            letters=letters,
         )
 
     def _fitting(self, concepts: Mapping[str, float]) -> Iterable[Rule]:
@@ -215,18 +218,10 @@ def _shares(matches: Iterable[Match]) -> dict[int, float]:
     return {spot: match.share for match in matches for spot in range(match.start, match.end)}
 
 
-def _borrowed(found: Mapping[str, list[Match]], language: str) -> list[Match]:
+def _borrowed(own: Iterable[Match], english: Iterable[Match]) -> list[Match]:
     """English matches on tokens the language does not know."""
-    if language == "en" or "en" not in found:
-        return []
-    own = _covered(found.get(language, ()))
-    return [match for match in found["en"] if not own & ((1 << match.end) - (1 << match.start))]
-
-
-def _letters(tokens: Tokens, language: str) -> int:
-    """Letters of the dictionary entries found: the longer the entries, the surer the language."""
-    matches = [match for found in tokens.matches for match in found.get(language, ())]
-    return sum(len(token) for match in matches for token in match.term.tokens) + _ENGLISH_LETTERS * (language == "en")
+    covered = _covered(own)
+    return [match for match in english if not covered & ((1 << match.end) - (1 << match.start))]
 
 
 def _explained(part: Sequence[str], matches: Iterable[Match]) -> float:
