@@ -27,8 +27,7 @@ demo: $(STAMP) ## run the whole hub on sample data through Dagster and print the
 	@$(CLEAN) $(BIN)/muara demo
 
 ui: $(STAMP) ## Dagster's web pages on the demo project, http://127.0.0.1:3000
-	@test -f .demo/dg.toml || $(CLEAN) $(BIN)/muara demo
-	@cd .demo && $(CLEAN) DAGSTER_HOME="$$PWD/.muara/dagster" MUARA_PROJECT="$$PWD" MUARA_AS_OF=2026-07-01T00:00:00Z ../$(BIN)/dg dev --host 127.0.0.1 --port 3000
+	@$(CLEAN) $(BIN)/muara demo --ui
 
 test: $(STAMP) ## the whole test suite
 	@$(CLEAN) $(BIN)/python -m pytest

@@ -124,6 +124,10 @@ def _export(parser: argparse.ArgumentParser) -> None:
 def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, default=Path(".demo"), help="where to run it (default: .demo)")
     parser.add_argument("--keep", action="store_true", help="go on with what an earlier demo left there")
+    parser.add_argument(
+        "--ui", action="store_true", help="open it in Dagster's UI; runs the demo first where it is missing"
+    )
+    parser.add_argument("--port", type=int, default=3000, help="port of the UI (default: 3000)")
 
 
 COMMANDS: Mapping[str, _Command] = {

@@ -14,16 +14,23 @@ from warehouse import published
 
 def demo(args: argparse.Namespace, context: Context) -> Result:
     """Run the sample project through Dagster and print its headline tables."""
-    from dagster_project.demo import prepare, run  # noqa: PLC0415 - brings Dagster
+    from dagster_project.demo import prepare, run, show_ui  # noqa: PLC0415 - brings Dagster
 
-    folder = prepare((context.cwd / args.dir).resolve(), keep=args.keep)
+    folder = (context.cwd / args.dir).resolve()
+    file = folder / ".muara" / "muara.duckdb"
+    is_there = args.ui and file.exists()
+    prepare(folder, keep=args.keep or is_there)
 
     def say(text: str) -> None:
         if not args.json:
             print(text, file=context.stderr, flush=True)
 
-    run(folder, say=say)
-    file = folder / ".muara" / "muara.duckdb"
+    if not is_there:
+        run(folder, say=say)
+    if args.ui:
+        say(f"Dagster's UI on the demo: http://127.0.0.1:{args.port} (Ctrl+C ends it)")
+        show_ui(folder, port=args.port)
+        return Result(OK, None, "")
     found = headlines.read(file)
     text = f"\n{headlines.text(found)}\n\n{_where_next(file, folder, context.cwd)}"
     return Result(OK, {"published": file, **found._asdict(), "queries": dict(headlines.QUERIES)}, text)
@@ -54,5 +61,5 @@ def _where_next(file: Path, folder: Path, cwd: Path) -> str:
         "Open it with anything that opens DuckDB, for example `duckdb -readonly` or Python's duckdb module, and try:\n\n"
         f"{queries}\n\n"
         f"One deal with all its evidence:   muara show us_sales:US-001 --project {near(folder)}\n"
-        "The same project in Dagster's UI: make ui"
+        "The same project in Dagster's UI: make ui (or muara demo --ui)"
     )

@@ -28,7 +28,7 @@ order by c.canonical_order, c.canonical_stage, c.source_key = 'all', c.source_ke
 _BOTTLENECKS = """
 select source_key, pipeline, stage, bottleneck_rank, bottleneck_score, dwell_median_days, dwell_p90_days, completed_count, visits_count,
        wip_count, stalled_count, lost_exit_count, loss_rate, bottleneck_reason, is_small_sample
-from main.stage_bottlenecks where bottleneck_rank <= 3 order by source_key, pipeline, bottleneck_rank
+from main.stage_bottlenecks where bottleneck_rank <= 2 order by source_key, pipeline, bottleneck_rank
 """
 _TOTALS = """
 select count(*) as deals, count(*) filter (where outcome = 'won') as won, count(*) filter (where outcome = 'lost') as lost,
@@ -85,7 +85,7 @@ def text(found: Headlines) -> str:
         _summary(found.totals),
         "Conversion: of the deals that reached a stage, how many went on\n\n" + _conversion(found.conversion),
         "The same stage in every system (all = each deal once)\n\n" + _systems(found.systems),
-        "Bottlenecks: the worst stages of each pipeline\n\n" + _bottlenecks(found.bottlenecks),
+        "Bottlenecks: the two worst stages of each pipeline\n\n" + _bottlenecks(found.bottlenecks),
         (
             "went on = advanced / (advanced + lost), with its 95 % interval; deals still open are not losses.\n"
             "* = fewer than 10 decided deals: read it as a hint.   - = not known; never 0."

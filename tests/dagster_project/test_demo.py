@@ -1,0 +1,83 @@
+"""The demo, as `make demo` runs it: six sources through Dagster, tables that hold together, queries that run."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.clock import SystemClock
+from dagster_project import headlines
+from dagster_project.cli import Context, main
+from warehouse.published import query
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The folder of a finished demo and what it printed as JSON."""
+    folder = tmp_path_factory.mktemp("demo") / "run"
+    out = tmp_path_factory.mktemp("out") / "said.json"
+    with out.open("w") as stream:
+        context = Context(
+            env=os.environ, cwd=Path.cwd(), clock=SystemClock(), stdin=sys.stdin, stdout=stream, stderr=stream
+        )
+        assert main(["demo", "--dir", str(folder), "--json"], context) == 0, out.read_text()
+    return folder, json.loads(out.read_text())
+
+
+@pytest.mark.slow
+def test_six_sources_come_together(demo):
+    folder, said = demo
+    published = folder / ".muara" / "muara.duckdb"
+    counted = dict(query(published, "select source_key, count(*) from deals group by 1").rows)
+    assert set(counted) == {"salesforce_emea", "hubspot_us", "pipedrive_apac", "us_sales", "id_penjualan", "partners"}
+    assert (counted["us_sales"], counted["id_penjualan"], counted["partners"]) == (96, 88, 73)
+    assert said["totals"]["deals"] - said["totals"]["counted_once"] >= 5
+
+
+@pytest.mark.slow
+def test_every_headline_row_adds_up(demo):
+    for row in demo[1]["conversion"]:
+        parts = row["advanced_count"] + row["lost_count"] + row["open_count"] + row["moved_count"]
+        assert row["reached_count"] == parts, row
+
+
+@pytest.mark.slow
+def test_only_what_was_put_there_is_complained_of(demo):
+    assert [check["check_name"] for check in demo[1]["failing_checks"]] == ["unmapped_stages"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("question", list(headlines.QUERIES))
+def test_the_queries_to_try_run_and_answer(demo, question):
+    assert query(demo[0] / ".muara" / "muara.duckdb", headlines.QUERIES[question]).rows
+
+
+@pytest.mark.slow
+def test_the_demos_sandboxes_are_gone_afterwards(demo):
+    assert not [name for name in os.environ if name.startswith("DEMO_")]
+
+
+def test_a_folder_with_something_else_is_left_alone(shell):
+    done = shell("demo", "--dir", ".")
+    assert done.code == 1
+    assert "holds something else than a demo" in done.err
+
+
+def test_unknown_is_a_dash_in_headline_tables():
+    row = {
+        "canonical_stage": "proposal",
+        "source_key": "a",
+        "reached_count": 2,
+        "advanced_count": 0,
+        "lost_count": 0,
+        "conversion_rate_resolved": None,
+        "conversion_low": None,
+        "conversion_high": None,
+        "dwell_median_days": None,
+        "differs": False,
+        "is_small_sample": True,
+    }
+    text = headlines._systems([row])
+    assert text.splitlines()[-1].split() == ["proposal", "a", "2", "0", "0", "-", "*", "-", "-"]
