@@ -18,6 +18,25 @@ counts as (
     group by 1, 2
 ),
 
+daily as (
+    select source_no, canonical_order, floor(dwell_days) as day_no, sum(is_exit) as exits
+    from visits
+    group by 1, 2, 3
+),
+
+limits as (  -- the median lies before the day on which half of all visits have visibly ended: what comes later need not be sorted
+    select d.source_no, d.canonical_order, min(d.day_no) + 1 as limit_days
+    from (
+        select
+            *,
+            sum(exits) over (partition by source_no, canonical_order order by day_no rows between unbounded preceding and current row) as ended
+        from daily
+    ) as d
+    inner join counts as c on c.source_no = d.source_no and c.canonical_order = d.canonical_order
+    where d.ended * 2 >= c.visits_count
+    group by 1, 2
+),
+
 queue as (  -- exits come before waits of the same length, one by one: the product over ties is the same
     select
         v.*,
@@ -26,6 +45,8 @@ queue as (  -- exits come before waits of the same length, one by one: the produ
         ) + 1 as at_risk
     from visits as v
     inner join counts as c on c.source_no = v.source_no and c.canonical_order = v.canonical_order
+    left join limits as l on l.source_no = v.source_no and l.canonical_order = v.canonical_order
+    where v.dwell_days < l.limit_days or l.limit_days is null
 ),
 
 survival as (

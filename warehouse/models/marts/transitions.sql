@@ -21,28 +21,33 @@ with steps as (
     window path as (partition by deal_no order by seq)
 ),
 
+movements as (
+    select *
+    from (values (1, 'enter'), (2, 'forward'), (3, 'backward'), (4, 'lateral'), (5, 'won'), (6, 'lost'), (7, 'reopen'), (8, 'pipeline_move'),
+        (9, 'still_open')) as m (movement_no, movement)
+),
+
 moves as (
-    select deal_no, stage_no as from_no, next_stage_no as to_no, exit_movement as movement, exited_date as moved_date, days, false as is_virtual
-    from steps
-    where exited_at is not null
+    select s.deal_no, s.stage_no as from_no, s.next_stage_no as to_no, m.movement_no, s.exited_date as moved_date, s.days
+    from steps as s
+    inner join movements as m on m.movement = s.exit_movement
+    where s.exited_at is not null
     union all
-    select deal_no, null, stage_no, 'enter', entered_date, null, true
+    select deal_no, null, stage_no, 1, entered_date, null
     from steps
     where seq = 1
     union all
-    select deal_no, stage_no, null, 'still_open', null, null, true
+    select deal_no, stage_no, null, 9, null, null
     from steps
     where is_current and outcome = 'open'
 ),
 
-counted as (
+counted as (  -- a month, or NULL for all
     select
         m.from_no,
         m.to_no,
-        m.movement,
-        m.is_virtual,
-        g.period_grain,
-        period_start(g.period_grain, m.moved_date) as period_start,
+        m.movement_no,
+        case when g.is_monthly then period_start('month', m.moved_date) end as period_start,
         count(*) as transition_count,
         count(distinct m.deal_no) as deal_count,
         count(m.days) as days_count,
@@ -56,18 +61,28 @@ counted as (
         count(d.amount_reporting) as priced_count
     from moves as m
     inner join main.mart_deals as d on d.deal_no = m.deal_no
-    cross join (values ('month'), ('all')) as g (period_grain)
-    where g.period_grain = 'all' or m.moved_date is not null
-    group by 1, 2, 3, 4, 5, 6
+    cross join (values (false), (true)) as g (is_monthly)
+    where m.moved_date is not null or not g.is_monthly
+    group by 1, 2, 3, 4
+),
+
+named as (
+    select
+        c.*,
+        m.movement,
+        m.movement in ('enter', 'still_open') as is_virtual,
+        case when c.period_start is null then 'all' else 'month' end as period_grain
+    from counted as c
+    inner join movements as m on m.movement_no = c.movement_no
 ),
 
 shared as (
     select
         *,
         cast(case when not is_virtual then
-            sum(case when is_virtual then 0 else transition_count end) over (partition by from_no, period_grain, period_start)
+            sum(case when is_virtual then 0 else transition_count end) over (partition by from_no, period_start)
         end as bigint) as from_exit_count
-    from counted
+    from named
 )
 
 select
