@@ -62,7 +62,8 @@ def page(caught: dict[str, dict[str, str]]) -> str:
     for one in BROKEN:
         others = [name for name in caught[one.name] if name != one.check]
         also = f"{', '.join(f'`{name}`' for name in others)}: {one.also}" if others else ""
-        lines.append(f"| {one.name} | {one.what} | `{one.check}` | {also} |")
+        by = f"`{one.check}`" if one.check in caught[one.name] else "**not caught**"
+        lines.append(f"| {one.name} | {one.what} | {by} | {also} |")
     lines += ["", "## Checks", "", "| check | the promise | needs |", "| --- | --- | --- |"]
     for check in CHECKS:
         needs = ", ".join(f"`{need}`" for need in check.needs)

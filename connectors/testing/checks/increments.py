@@ -33,6 +33,7 @@ def _a_day_of_changes(bench: Bench, *, deletes: bool = False) -> None:
 def an_increment_gives_the_same_rows_as_a_full_sync(bench: Bench) -> None:
     """After a day of changes, what increments have landed equals a first sync of the account as it is now, field by field."""
     bench.good_sync()
+    edited = bench.ids()[1]
     bench.advance(hours=2)
     _a_day_of_changes(bench)
     bench.advance(hours=1)
@@ -40,7 +41,7 @@ def an_increment_gives_the_same_rows_as_a_full_sync(bench: Bench) -> None:
     step_by_step = bench.landing
     bench.fresh()
     bench.good_sync()
-    same_landing(bench.landing, step_by_step, "a first sync (first) against increments (second)")
+    same_landing(bench.landing, step_by_step, "a first sync (first) against increments (second)", unmoved=[edited])
 
 
 @check("incremental")
