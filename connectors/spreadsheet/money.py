@@ -18,6 +18,8 @@ from connectors.spreadsheet import words
 Kind = Literal["empty", "number", "text", "unreadable"]
 
 _DIGITS = re.compile(r"\d[\d.,'’\s]*\d|\d|[.,]\d+")
+#: What most cells are; nothing about them is ambiguous.
+_PLAIN = re.compile(r"(-?)(\d+(\.\d{1,2})?)", re.ASCII)
 _DASH_TAIL = re.compile(r"([.,])\s?[-–—]{1,2}$")
 _GROUP3 = re.compile(r"\d{1,3}(?:_\d{3})+")
 _LAKH = re.compile(r"\d{1,2}(?:_\d{2})*_\d{3}")
@@ -46,6 +48,8 @@ def parse(cell: object) -> Parsed:
     if cell is None:
         return EMPTY
     if isinstance(cell, str):
+        if match := _PLAIN.fullmatch(cell):
+            return Parsed("text", None, match[2], bool(match[1]), "." if match[3] else None)
         return _text(cell)
     if isinstance(cell, bool):
         return UNREADABLE

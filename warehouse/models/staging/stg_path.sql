@@ -1,11 +1,12 @@
 -- One row per visit of a deal before as_of, numbered, with its neighbours: the path in numbers, from which the published tables are worded.
 with steps as (
-    select deal_no, changed_at, sequence, event_id, version_no, era, stage_label, changed_by_id, evidence_no, precision_no
+    select deal_no, place, changed_at, version_no, era, stage_label, changed_by_id, evidence_no, precision_no
     from staging.stg_visits
     where is_change
     union all
+    -- what history lacks comes after all that it tells
     select
-        deal_no, changed_at, 9000000000000000000 as sequence, cast(step as varchar) as event_id, version_no, era,
+        deal_no, 9000000000000000000 + step as place, changed_at, version_no, era,
         cast(null as varchar) as stage_label, cast(null as varchar) as changed_by_id, evidence_no, precision_no
     from staging.stg_history_gaps
 )
@@ -28,4 +29,4 @@ select
 from steps as s
 cross join staging.settings as st
 where s.changed_at < st.as_of_at
-window path as (partition by s.deal_no order by s.changed_at, s.sequence, s.event_id, s.era)
+window path as (partition by s.deal_no order by s.place)

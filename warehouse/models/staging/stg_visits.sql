@@ -18,6 +18,7 @@ with events as (
 compared as (
     select
         *,
+        row_number() over path as place,
         lag(era) over path as before_era,
         lead(era) over path as next_era
     from events
@@ -26,9 +27,8 @@ compared as (
 
 select
     deal_no,
+    place,
     changed_at,
-    sequence,
-    event_id,
     version_no,
     era,
     stage_label,
