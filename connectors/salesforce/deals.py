@@ -94,8 +94,13 @@ class Deals:
             yield from self._in_bulk(run.read)
         else:
             yield from self._in_pages()
-        if run.state.is_whole and self.feeds_sweep:
-            yield SweepEnd(stream="deals", complete=True, missing_as="purged")
+        if run.state.is_whole:
+            # The end of the sweep and of the whole read must be stored together: a sync cut in between would go on with a part of the
+            # window and end a new, nearly empty sweep, to which all other deals were missing.
+            run.state.end_whole()
+            if self.feeds_sweep:
+                yield SweepEnd(stream="deals", complete=True, missing_as="purged")
+            yield Checkpoint(stream="deals", cursor=run.state.cursor())
 
     @property
     def feeds_sweep(self) -> bool:

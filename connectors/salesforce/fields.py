@@ -150,4 +150,8 @@ def _labels(fields: Sequence[Field]) -> dict[str, str]:
     times: dict[str, int] = {}
     for field in custom:
         times[field.label] = times.get(field.label, 0) + 1
-    return {field.name: field.label if times[field.label] == 1 else f"{field.label} ({field.name})" for field in custom}
+    # In order of names, so that a replay, which has no order of its own, writes the same text.
+    return {
+        field.name: field.label if times[field.label] == 1 else f"{field.label} ({field.name})"
+        for field in sorted(custom, key=lambda field: field.name)
+    }

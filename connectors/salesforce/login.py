@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from simple_salesforce import login as vendor
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
-from simple_salesforce.login import SalesforceLogin
 
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.sdk import Auth, Bearer, CallPolicy, ConfigError, OAuth, Request, Token
@@ -105,12 +105,12 @@ class Login:
 
     def _try(self, **arguments: Any) -> tuple[str, str]:
         try:
-            return SalesforceLogin(**arguments)
+            return vendor.SalesforceLogin(**arguments)
         except SalesforceAuthenticationFailed as error:
             code, said = str(error.code), self._calls.redactor.redact(str(error.message))[:300]
             advice = _ADVICE.get(code, "Check the credentials and `domain`.")
             raise LoginRefusedError(f"login refused ({code}: {said}). {advice}", code) from None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, vendor.jwt.PyJWTError) as error:  # type: ignore[attr-defined]
             # The JWT library for a key that is none; the client for an answer without the expected fields.
             raise ConfigError(
                 f"login failed ({type(error).__name__}). Check private_key (PEM text) and `domain`."

@@ -143,10 +143,13 @@ def stage_name(row: Row) -> str:
     return str(row.get("ApiName") or row.get("MasterLabel") or "")
 
 
-def stage(pipeline_id: str, row: Row) -> Stage:
-    """An OpportunityStage as a stage of one sales process. Its place is SortOrder: one order for the whole org, with gaps."""
+def stage(pipeline_id: str, row: Row, *, is_foreign: bool = False) -> Stage:
+    """An OpportunityStage as a stage of one sales process. Its place is SortOrder: one order for the whole org, with gaps.
+
+    `is_foreign`: the process does not offer it, a deal brought it along from another one: it has no place here.
+    """
     probability = row.get("DefaultProbability")
-    order = row.get("SortOrder")
+    order = None if is_foreign else row.get("SortOrder")
     return Stage(
         pipeline_id=pipeline_id,
         stage_id=stage_name(row),
@@ -154,7 +157,7 @@ def stage(pipeline_id: str, row: Row) -> Stage:
         display_order=None if order is None else int(order),
         outcome=outcome_of(row.get("IsClosed"), row.get("IsWon")),
         probability=None if probability is None else float(probability) / 100,
-        is_archived=row.get("IsActive") is False,
+        is_archived=is_foreign or row.get("IsActive") is False,
         updated_at=_instant(row.get("SystemModstamp")),
         raw=raw_of(row),
     )

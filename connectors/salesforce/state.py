@@ -93,6 +93,10 @@ class State:
         self.values["whole"] = True
         self.values.setdefault("fresh", instant_text((server_began or self.now) - _SKEW))
 
+    def end_whole(self) -> None:
+        """The whole read has come to its end; what is left of this sync is not part of it."""
+        self.values.pop("whole", None)
+
     def done(self, *, server_began: datetime | None) -> None:
         """Everything of the window is read."""
         at = cursor_at(self.values)

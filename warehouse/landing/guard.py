@@ -12,8 +12,9 @@ _FALL = 0.5
 
 def suspicion(stream: str, *, live: int, missing: int, seen: int) -> str | None:
     """Why the end of a full read is not believed, in words; None when it is. `live`: keys held and not gone before it."""
-    if live and missing and not seen:
-        return f"{stream}: a full read gave no rows, but {live:,} are held. {_ADVICE}"
+    # Rows that only say what is deleted are no sign of life: when nothing live was seen at all, nothing is believed.
+    if live and missing and (not seen or (live > 1 and missing == live)):
+        return f"{stream}: a full read gave no live rows, but {live:,} are held. {_ADVICE}"
     if stream == "deals":
         most = max(BELIEVED_DEALS, BELIEVED_SHARE * live)
         if missing > most:

@@ -206,3 +206,14 @@ def test_a_start_date_leaves_older_deals_out_and_marks_none_of_them(tmp_path):
         org.sync()
         assert org.gone().keys().isdisjoint(young)
         assert org.calls == {"composite": 2}
+
+
+def test_a_first_sync_cut_after_its_sweep_does_not_take_the_rest_for_purged(org):
+    """A10: the stages' checkpoint stores the end of the sweep, so the end of the whole read must be stored by then."""
+    sync = standalone(org.org)
+    for record in sync.stream():
+        if isinstance(record, SweepEnd) and record.stream == "stages":
+            break
+    following = sync.again()
+    ended = [record for record in of(following.run(), SweepEnd) if record.stream == "deals" and record.complete]
+    assert ended == []
