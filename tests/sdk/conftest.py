@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,9 +8,30 @@ from typing import Any
 import pytest
 import requests
 
+from connectors.sdk import redaction
 from connectors.sdk.client import CallPolicy
 from connectors.sdk.clock import FakeClock
 from connectors.sdk.redaction import Redactor
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_fresh_process() -> Iterator[None]:
+    """Secrets that other tests taught the process-wide redactor, and loggers that a framework switched off, are none of these tests'."""
+    shared = redaction.redactor
+    kept = shared._forms, shared._every, shared._pattern
+    shared._forms, shared._every, shared._pattern = {}, frozenset(), None
+    loggers = [found for found in logging.root.manager.loggerDict.values() if isinstance(found, logging.Logger)]
+    states = [(found, found.disabled, found.propagate, found.level) for found in loggers]
+    disabled = logging.root.manager.disable
+    logging.disable(logging.NOTSET)
+    for found in loggers:
+        found.disabled, found.propagate = False, True
+    yield
+    logging.disable(disabled)
+    for found, was_disabled, propagated, level in states:
+        found.disabled, found.propagate = was_disabled, propagated
+        found.setLevel(level)
+    shared._forms, shared._every, shared._pattern = kept
 
 
 @pytest.fixture
