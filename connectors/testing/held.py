@@ -46,7 +46,9 @@ class LandedHeld:
 
     def live_deals_without_history(self, limit: int = 1_000_000) -> Iterator[str]:
         """Live deals without a complete reading since they last moved; open ones first, then the most recently moved."""
-        missing = [key for key in self._live.get("deals", []) if not self._deals[key].history_complete]
+        # An archived deal is a deal: it needs its history, too.
+        there = [key for key, deal in self._deals.items() if deal.presence in ("present", "archived")]
+        missing = sorted(key for key in there if not self._deals[key].history_complete)
         missing.sort(key=lambda key: -self._moved[key])
         missing.sort(key=lambda key: self._deals[key].status not in (None, "open"))
         yield from missing[:limit]
