@@ -15,23 +15,16 @@ from connectors.sdk.redaction import Redactor
 
 
 @pytest.fixture(autouse=True)
-def _as_in_a_fresh_process() -> Iterator[None]:
-    """Secrets that other tests taught the process-wide redactor, and loggers that a framework switched off, are none of these tests'."""
+def _as_in_a_fresh_process(_test_as_found: None) -> None:
+    """Secrets known to the process-wide redactor, and loggers that a framework switched off, are none of these tests'."""
     shared = redaction.redactor
-    kept = shared._forms, shared._every, shared._pattern
     shared._forms, shared._every, shared._pattern = {}, frozenset(), None
-    loggers = [found for found in logging.root.manager.loggerDict.values() if isinstance(found, logging.Logger)]
-    states = [(found, found.disabled, found.propagate, found.level) for found in loggers]
-    disabled = logging.root.manager.disable
     logging.disable(logging.NOTSET)
-    for found in loggers:
-        found.disabled, found.propagate = False, True
-    yield
-    logging.disable(disabled)
-    for found, was_disabled, propagated, level in states:
-        found.disabled, found.propagate = was_disabled, propagated
-        found.setLevel(level)
-    shared._forms, shared._every, shared._pattern = kept
+    for found in list(logging.root.manager.loggerDict.values()):
+        if isinstance(found, logging.Logger):
+            found.disabled, found.propagate = False, True
+            if found.level != logging.NOTSET:
+                found.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
