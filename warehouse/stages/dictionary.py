@@ -42,6 +42,11 @@ class Term(msgspec.Struct, frozen=True):
     stems: tuple[bool, ...]
     hint: bool = False
 
+    @property
+    def letters(self) -> int:
+        """Length of its words together."""
+        return sum(map(len, self.tokens))
+
 
 class Language(msgspec.Struct, frozen=True):
     """A language file. `compounds`: words are written together; `prefixes`: articles and the like stuck to words."""
@@ -88,9 +93,15 @@ def _term(text: str, language: str, key: str) -> Term:
     tokens: list[str] = []
     stems: list[bool] = []
     for piece in text.split():
+        stem = piece.endswith("*")
+        plain = piece[:-1] if stem else piece
+        if plain.isascii() and plain.isalpha():  # most of them, and half the time of loading
+            tokens.append(plain.lower())
+            stems.append(stem)
+            continue
         found = words(fold(piece.replace("-", " ").replace("*", "")))
         tokens += found
-        stems += [False] * (len(found) - 1) + [piece.endswith("*")] if found else []
+        stems += [False] * (len(found) - 1) + [stem] if found else []
     if not tokens:
         raise ValueError(f"{language}: {text!r} under {key} holds no word")
     if len(tokens) > 1 and any(is_unsegmented(token) for token in tokens):
@@ -151,20 +162,21 @@ def version(files: Mapping[str, str]) -> str:
 
 
 def _parsed(text: str, file: str) -> Any:
-    node = yaml.compose(text, Loader=_PLAIN)
-    _refuse_repeated_keys(node, file)
-    return _PLAIN("").construct_document(node)
+    return _value(yaml.compose(text, Loader=_PLAIN), file)
 
 
-def _refuse_repeated_keys(node: Any, file: str) -> None:
-    """YAML keeps the last of two equal keys in silence, and with it only half of the words."""
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value]
-        repeated = sorted({key for key in keys if keys.count(key) > 1})
-        if repeated:
-            raise ValueError(f"{file}: the key {repeated[0]!r} stands twice")
-        for _, value in node.value:
-            _refuse_repeated_keys(value, file)
+def _value(node: Any, file: str) -> Any:
+    """Mappings, lists and texts. YAML keeps the last of two equal keys in silence, and with it only half of the words."""
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(child, file) for child in node.value]
+    if not isinstance(node, yaml.MappingNode):
+        return node.value
+    values: dict[str, Any] = {}
+    for key, child in node.value:
+        if key.value in values:
+            raise ValueError(f"{file}: the key {key.value!r} stands twice")
+        values[key.value] = _value(child, file)
+    return values
 
 
 def _check(concepts: Iterable[str], names: frozenset[str], file: str) -> None:

@@ -16,34 +16,37 @@ class Speller:
     """Finds the dictionary's word that a misspelt one was meant to be. Deterministic: ties go to the same language, then a–z."""
 
     def __init__(self, dictionary: Dictionary) -> None:
-        self._index: dict[str, set[tuple[str, str]]] = {}
-        for language in dictionary.languages.values():
-            for term in language.terms:
-                if SKIP in term.concepts or NEUTRAL in term.concepts or term.hint:
-                    continue
-                for token in term.tokens:
-                    if len(token) >= _SHORTEST and not is_unsegmented(token):
-                        self._add(token, language.code)
+        self._languages = dictionary.languages
+        self._index = lru_cache(maxsize=None)(self._index_of)
         self.correct = lru_cache(maxsize=65536)(self._correct)
 
-    def _add(self, token: str, language: str) -> None:
-        for variant in {token, *_deletions(token)}:
-            self._index.setdefault(variant, set()).add((token, language))
+    def _index_of(self, code: str) -> dict[str, set[str]]:
+        """The language's words, each filed under itself and under every spelling with one letter missing."""
+        index: dict[str, set[str]] = {}
+        for term in self._languages[code].terms:
+            if SKIP in term.concepts or NEUTRAL in term.concepts or term.hint:
+                continue
+            for token in term.tokens:
+                if len(token) >= _SHORTEST and not is_unsegmented(token):
+                    for variant in (token, *_deletions(token)):
+                        index.setdefault(variant, set()).add(token)
+        return index
 
     def _correct(self, word: str, languages: frozenset[str]) -> str | None:
         """The word meant, or None. `languages`: those of the label's other words and its pipeline; empty = any."""
         if len(word) < _SHORTEST or any(char.isdigit() for char in word) or is_unsegmented(word):
             return None
+        indexes = [(code, self._index(code)) for code in sorted(languages or self._languages)]
         for size in range(min(len(word), _LONGEST), _SHORTEST - 2, -1):
             start, rest = word[:size], word[size:]
             found = {
-                (token, language)
+                (token, code)
                 for variant in (start, *_deletions(start))
-                for token, language in self._index.get(variant, ())
+                for code, index in indexes
+                for token in index.get(variant, ())
                 if token != start
                 and (not rest or token[-1] == start[-1])  # another last letter before an ending is another word
                 and _one_edit(start, token)
-                and (not languages or language in languages)
             }
             if found:
                 best = min(found, key=lambda item: (abs(len(item[0]) - size), item[0][0] != start[0], item))

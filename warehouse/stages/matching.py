@@ -33,10 +33,14 @@ class Match(msgspec.Struct, frozen=True):
 
 
 class Starts(msgspec.Struct, frozen=True):
-    """What one token may be: language → single-word terms (several only for parts of a compound), and openings of phrases."""
+    """What one token may be: language → single-word terms (several only for parts of a compound), and openings of phrases.
+
+    `shares`: language → how much of the token those words explain, 0..1.
+    """
 
     words: dict[str, tuple[tuple[Term, float], ...]]
     phrases: tuple[Term, ...]
+    shares: dict[str, float]
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -45,24 +49,13 @@ class Found(msgspec.Struct, frozen=True):
     starts: tuple[Starts, ...]
     phrases: dict[str, list[Match]]
 
-    def shares(self) -> dict[str, dict[int, float]]:
-        """Language → position → how much of the token there it explains, 0..1."""
-        shares: dict[str, dict[int, float]] = {}
-        for spot, opening in enumerate(self.starts):
-            for code, terms in opening.words.items():
-                shares.setdefault(code, {})[spot] = terms[-1][1]
-        for code, matches in self.phrases.items():
-            spots = shares.setdefault(code, {})
-            for match in matches:
-                spots.update(dict.fromkeys(range(match.start, match.end), 1.0))
-        return shares
-
     def of(self, language: str) -> list[Match]:
         """The language's matches: the longest phrases first served, not overlapping, in order of the label."""
         matches = [
             Match(term, spot, spot + 1, share)
             for spot, opening in enumerate(self.starts)
-            for term, share in opening.words.get(language, ())
+            if language in opening.words
+            for term, share in opening.words[language]
         ]
         if language in self.phrases:
             return _without_overlaps([*self.phrases[language], *matches])
@@ -77,11 +70,11 @@ class Matcher:
         self._words: dict[str, list[Term]] = {}
         self._stems: dict[str, list[Term]] = {}
         self._runs: dict[str, list[Term]] = {}
-        self._prefixes: dict[str, set[str]] = {}
+        self._prefixes: dict[str, dict[str, set[str]]] = {}  # by first letter
         self._infixes: dict[str, list[Term]] = {}
         for language in dictionary.languages.values():
             for prefix in language.prefixes:
-                self._prefixes.setdefault(prefix, set()).add(language.code)
+                self._prefixes.setdefault(prefix[0], {}).setdefault(prefix, set()).add(language.code)
             for term in language.terms:
                 self._add(term, language.compounds)
         self._longest_run = max((len(run) for run in self._runs), default=0)
@@ -141,13 +134,14 @@ class Matcher:
             if len(term.tokens) == 1:
                 words.setdefault(term.language, []).append(Match(term, 0, 1, share))
         kept = {code: tuple((m.term, m.share) for m in _without_overlaps(found)) for code, found in words.items()}
-        return Starts(kept, tuple(term for term, _ in terms if len(term.tokens) > 1))
+        shares = {code: found[-1][1] for code, found in kept.items()}
+        return Starts(kept, tuple(term for term, _ in terms if len(term.tokens) > 1), shares)
 
     def _alphabetic(self, token: str) -> list[tuple[Term, float]]:
         """Terms whose first word fits this token, with and without a prefix, and the parts of a compound."""
         found = self._fitting(token)
         known = {term.language for term in found}
-        for prefix, languages in self._prefixes.items():
+        for prefix, languages in self._prefixes.get(token[0], {}).items():
             if token.startswith(prefix) and len(token) - len(prefix) >= _PREFIX_REST_MIN:
                 more = [term for term in self._fitting(token[len(prefix) :]) if term.language in languages - known]
                 found += more

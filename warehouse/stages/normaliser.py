@@ -107,11 +107,10 @@ def _answer(label: StageLabel, pipeline: Pipeline, mapping: StageMapping | None,
     verdict = weigh(label, said, opinion.score, opinion.edge)
     if verdict is None:
         outcome = label.outcome or (STAGE_OUTCOME[said] if said else "open")
-        clash = label.outcome == "open" and said in _CLOSED
-        why = f"{opinion.why}, though the CRM keeps it open" if clash else opinion.why
-        return _finished(
-            msgspec.structs.replace(opinion, why=why, flagged=opinion.flagged or clash), said, outcome, evidence
-        )
+        if label.outcome == "open" and said in _CLOSED:
+            why = f"{opinion.why}, though the CRM keeps it open"
+            opinion = msgspec.structs.replace(opinion, why=why, flagged=True)
+        return _finished(opinion, said, outcome, evidence)
     words = f" ({opinion.why})" if opinion.stage else ""
     stage = verdict.stage if verdict.confidence >= threshold else None
     told = Opinion(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -22,9 +23,12 @@ _STRONG = 0.75
 _ENGLISH_LETTERS = 2  # English wins where another language knows the word by a slightly longer stem
 _RIVAL = 0.1  # how close a second meaning must come to make the label ambiguous
 _FEW = 7
-_NO_SHARES: dict[int, float] = {}
 _HEAVY = ("lost", "on_hold", "won", "post_sale")
 _LANGUAGE_ORDER = ("en", "es", "pt", "de", "fr", "it", "id", "nl", "zh", "ja")
+
+
+Sense = tuple[tuple[str, ...], bool]
+"""The concepts of a dictionary entry, and whether it is only a hint."""
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -62,7 +66,7 @@ class Tokens(msgspec.Struct, frozen=True):
     """A label cut up: the tokens of its parts, per part what the dictionary finds, and how well each language explains it.
 
     `languages`: share 0..1 of the label that each language explains, English counting for words it does not know, best
-    first. `size`: width of all tokens. `unknown`: tokens that no language explains.
+    first, without those far behind the best. `size`: width of all tokens. `unknown`: tokens that no language explains.
     """
 
     parts: tuple[tuple[str, ...], ...]
@@ -70,6 +74,15 @@ class Tokens(msgspec.Struct, frozen=True):
     languages: tuple[tuple[str, float], ...]
     size: int
     unknown: tuple[str, ...]
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """What concepts make of a label, whatever its language: stages best first, rivals, an unexplained negation, edge words."""
+
+    stages: tuple[tuple[str, float], ...]
+    rivals: tuple[str, ...]
+    negated: bool
+    edge: bool
 
 
 class Reader:
@@ -80,6 +93,7 @@ class Reader:
         self._edge = dictionary.edge
         self._rules = {rule.concepts: rule for rule in dictionary.rules}
         self._largest = max(map(len, self._rules), default=0)
+        self._meaning = lru_cache(maxsize=16384)(self._meaning_uncached)
 
     def cut(self, label: str) -> Tokens:
         """The label as tokens and matches. Pure: the same label gives the same."""
@@ -88,24 +102,27 @@ class Reader:
     def match(self, tokens: Sequence[Sequence[str]]) -> Tokens:
         """Parts that are already cut, with their matches."""
         found = tuple(self.matcher.found(part) for part in tokens)
-        covers = [part.shares() for part in found]
-        size = sum(_width(token) for part in tokens for token in part)
-        languages: dict[str, float] = dict.fromkeys((code for covered in covers for code in covered), 0.0)
+        size = 0
+        all_english = 0.0
+        gains: dict[str, float] = {}
         unknown: list[str] = []
-        for part, covered in zip(tokens, covers, strict=True):
-            widths = [_width(token) for token in part]
-            known = set().union(*covered.values())
-            unknown += [token for spot, token in enumerate(part) if spot not in known]
-            english = {spot: _FALLBACK_WORTH * widths[spot] * share for spot, share in covered.get("en", {}).items()}
-            all_english = sum(english.values())
-            for code in languages:
-                score = all_english
-                for spot, share in covered.get(code, _NO_SHARES).items():
-                    score += widths[spot] * share - english.get(spot, 0.0)
-                languages[code] += score
-        ranked = sorted(languages.items(), key=lambda item: (-round(item[1], 6), rank(item[0]), item[0]))
-        shares = tuple((code, share / (size or 1)) for code, share in ranked)
-        return Tokens(tuple(map(tuple, tokens)), found, shares, size, tuple(unknown))
+        for part, matches in zip(tokens, found, strict=True):
+            shares = _shares(matches)
+            for token, covered in zip(part, shares, strict=True):
+                width = _width(token)
+                size += width
+                if not covered:
+                    unknown.append(token)
+                    continue
+                english = _FALLBACK_WORTH * width * covered.get("en", 0.0)
+                all_english += english
+                for code, share in covered.items():
+                    gains[code] = gains.get(code, 0.0) + width * share - english
+        scores = {code: round((all_english + gain) / (size or 1), 6) for code, gain in gains.items()}
+        least = max(scores.values(), default=0.0) - _NEAR - _PIPELINE_BONUS
+        near = [(code, share) for code, share in scores.items() if share >= least]
+        near.sort(key=lambda item: (-item[1], rank(item[0]), item[0]))
+        return Tokens(tuple(map(tuple, tokens)), found, tuple(near), size, tuple(unknown))
 
     def read(self, tokens: Tokens, pipeline: Mapping[str, float] | None = None) -> list[Reading]:
         """Readings in the languages that explain the label about equally well, best first.
@@ -120,37 +137,41 @@ class Reader:
 
     def _read_as(self, tokens: Tokens, language: str) -> Reading:
         used: list[Match] = []
-        scopes: list[frozenset[str]] = []
-        telling = 0
+        senses: list[frozenset[Sense]] = []
         letters = _ENGLISH_LETTERS if language == "en" else 0
         known = 0.0
         for part, found in zip(tokens.parts, tokens.found, strict=True):
-            own = found.of(language)
-            letters += sum(len(token) for match in own for token in match.term.tokens)
-            matches = own if language == "en" else [*own, *_borrowed(own, found.of("en"))]
-            matches.sort(key=lambda match: match.start)
+            matches = found.of(language)
+            letters += sum(match.term.letters for match in matches)
+            if language != "en":
+                matches = sorted([*matches, *_borrowed(matches, found.of("en"))], key=lambda match: match.start)
             known += _explained(part, matches)
             meaningful = [match for match in matches if match.meaningful]
-            telling += bool(meaningful)
             used += meaningful
-            scopes.append(frozenset(concept for match in meaningful for concept in match.term.concepts))
+            senses.append(frozenset((match.term.concepts, match.term.hint) for match in meaningful))
         share = min(1.0, known / (tokens.size or 1))
         factor = 1 - _UNKNOWN_COST * (1 - share)
-        concepts = _concepts(used)
-        rules = self._surviving(concepts, scopes)
-        weighed = [(rule, min(concepts[concept] for concept in rule.concepts)) for rule in rules]
-        stages, rivals = _ordered(weighed, several=telling > 1)
-        negated = NEGATOR in concepts and not any(NEGATOR in rule.concepts for rule in rules)
+        meaning = self._meaning(tuple(senses))
+        negator = next((m.term.text for m in used if NEGATOR in m.term.concepts), None) if meaning.negated else None
         return Reading(
             language,
-            tuple((stage, round(weight * factor, 4)) for stage, weight in stages),
+            tuple((stage, round(weight * factor, 4)) for stage, weight in meaning.stages),
             tuple(Word(match.term.text.replace("*", "…"), match.term.language) for match in used),
             share,
-            rivals=tuple(rivals),
-            negator=next((m.term.text for m in used if NEGATOR in m.term.concepts), None) if negated else None,
-            edge=bool(concepts.keys() & self._edge),
+            rivals=meaning.rivals,
+            negator=negator,
+            edge=meaning.edge,
             letters=letters,
         )
+
+    def _meaning_uncached(self, parts: tuple[frozenset[Sense], ...]) -> Meaning:
+        concepts = _concepts(sense for part in parts for sense in part)
+        scopes = [frozenset(concept for names, _ in part for concept in names) for part in parts]
+        rules = self._surviving(concepts, scopes)
+        weighed = [(rule, min(concepts[concept] for concept in rule.concepts)) for rule in rules]
+        stages, rivals = _ordered(weighed, several=sum(map(bool, parts)) > 1)
+        negated = NEGATOR in concepts and not any(NEGATOR in rule.concepts for rule in rules)
+        return Meaning(tuple(stages), tuple(rivals), negated, bool(concepts.keys() & self._edge))
 
     def _fitting(self, concepts: Mapping[str, float]) -> Iterable[Rule]:
         """The rules whose concepts are all there. Looks sets up while they are few, else goes through the rules."""
@@ -171,12 +192,12 @@ class Reader:
         return sorted(rules, key=lambda rule: sorted(rule.concepts))
 
 
-def _concepts(matches: Iterable[Match]) -> dict[str, float]:
-    """Concept → how much it counts: 1, or less when only a hint names it."""
+def _concepts(senses: Iterable[Sense]) -> dict[str, float]:
+    """Concept → how much it counts: 1, or less when only a hint names it. In order of name, so that ties never move."""
     weights: dict[str, float] = {}
-    for match in matches:
-        for concept in match.term.concepts:
-            weights[concept] = max(weights.get(concept, 0.0), HINT if match.term.hint else 1.0)
+    for names, hint in sorted(senses):
+        for concept in names:
+            weights[concept] = max(weights.get(concept, 0.0), HINT if hint else 1.0)
     return weights
 
 
@@ -213,9 +234,14 @@ def _covered(matches: Iterable[Match]) -> int:
     return mask
 
 
-def _shares(matches: Iterable[Match]) -> dict[int, float]:
-    """Position → how much of the token there the matches explain."""
-    return {spot: match.share for match in matches for spot in range(match.start, match.end)}
+def _shares(found: Found) -> list[dict[str, float]]:
+    """Per token: language → how much of it the language explains, 0..1; a phrase explains all its words."""
+    shares = [opening.shares for opening in found.starts]
+    for code, matches in found.phrases.items():
+        for match in matches:
+            for spot in range(match.start, match.end):
+                shares[spot] = shares[spot] | {code: 1.0}
+    return shares
 
 
 def _borrowed(own: Iterable[Match], english: Iterable[Match]) -> list[Match]:
@@ -226,7 +252,8 @@ def _borrowed(own: Iterable[Match], english: Iterable[Match]) -> list[Match]:
 
 def _explained(part: Sequence[str], matches: Iterable[Match]) -> float:
     """How much of the part the matches cover."""
-    return sum(_width(part[spot]) * share for spot, share in _shares(matches).items())
+    shares = {spot: match.share for match in matches for spot in range(match.start, match.end)}
+    return sum(_width(part[spot]) * share for spot, share in shares.items())
 
 
 def _width(token: str) -> int:

@@ -47,6 +47,8 @@ _CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z][a-z])|(?<=[A-Za-z])(?=[A-Z][a-z]{2})
 @lru_cache(maxsize=65536)
 def fold(text: str) -> str:
     """NFKC, casefolded, without diacritics where they do not carry the word (Latin, Greek, Cyrillic, Arabic, Hebrew)."""
+    if text.isascii() and "'" not in text:
+        return text.lower().replace("`", "")
     text = _ELISION.sub(r"\1 ", unicodedata.normalize("NFKC", text).casefold()).translate(_FOLDS)
     if text.isascii():
         return text
@@ -61,10 +63,18 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", "".join(folded)).translate(_FOLDS)
 
 
+_SYMBOLS = str.maketrans("^`", "  ")  # the only ASCII characters of the categories below
+
+
+@lru_cache(maxsize=8192)
+def _blank_symbol(char: str) -> str:
+    return " " if unicodedata.category(char) in {"So", "Cs", "Sk"} else char
+
+
 def strip_enumerators(label: str) -> str:
     """The label without leading numbers or letters, counts, percentages and pictures: "2 - Proposta (75%)" → "Proposta"."""
     text = unicodedata.normalize("NFKC", label[:LONGEST]).replace("_", " ")
-    text = "".join(" " if unicodedata.category(char) in {"So", "Cs", "Sk"} else char for char in text)
+    text = text.translate(_SYMBOLS) if text.isascii() else "".join(map(_blank_symbol, text))
     text = _NUMBERS.sub(" ", text).strip(" \t*#.-–—:")
     for _ in range(2):
         shorter = _ENUMERATOR.sub("", text, count=1).strip()
