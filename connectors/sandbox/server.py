@@ -36,6 +36,10 @@ HTML_502 = (
     b"<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
 )
 HTML_414 = b"<h1>Bad Message 414</h1><pre>reason: URI Too Long</pre>"
+#: Changes to a world that another process may ask for.
+_CHANGES = frozenset(
+    {"delete", "restore", "archive", "purge", "merge", "hide", "unhide", "move", "win", "lose", "reopen", "tie_flood"}
+)
 _REASONS = {207: "Multi-Status", 419: "Expired", 420: "Enhance Your Calm"}
 
 
@@ -173,7 +177,8 @@ class Server:
     def control(self, request: Request) -> Response:
         """Knobs for another process, under /_sandbox/; no latency, not counted, no part of any CRM.
 
-        GET calls; POST reset, advance {"days", "changes"}, tick {"seconds"}, latency {"seconds"}, fault {"kind", …}, clear.
+        GET calls, truth (what the CRM's deals went through, where the app tells it); POST reset, advance {"days", "changes"}, tick {"seconds"},
+        do {"what", "args"} (a change to the world's deals), latency {"seconds"}, fault {"kind", …}, clear.
         """
         name = request.path.removeprefix("/_sandbox/")
         wish = json.loads(request.body or b"{}")
@@ -188,6 +193,11 @@ class Server:
             done = world.advance(days=wish.get("days", 1), changes=wish.get("changes"))
         elif name == "tick" and world is not None:
             world.tick(wish.get("seconds", 1))
+        elif name == "do" and world is not None and wish.get("what") in _CHANGES:
+            done = getattr(world, wish["what"])(*wish.get("args", ()))
+            done = done if isinstance(done, list) else {}
+        elif name == "truth" and hasattr(self.app, "truth"):
+            done = self.app.truth()
         elif name == "latency":
             self.latency = float(wish["seconds"])
         elif name == "fault":

@@ -154,6 +154,30 @@ class Portal:
         self.order = sorted(found.id for found in self.rows.values() if not found.archived)
         self.archived_order = sorted(found.id for found in self.rows.values() if found.archived)
 
+    def truth(self) -> dict[str, Any]:
+        """What the world knows, in the portal's words: path ([millisecond, pipeline, stage]) by deal id, archived ids, merged ones with survivor.
+
+        `world` leads from a deal id to the world's id. A survivor's path is its own, without that of the deals it swallowed.
+        """
+        world, names = self.world, self.names
+        with world.lock:
+            self.refresh()
+            there = {
+                names.deal(deal.id): deal for deal in world.deals.values() if deal.presence not in (MERGED, PURGED)
+            }
+            return {
+                "paths": {
+                    key: [
+                        (visit.at_ms, names.pipeline(visit.pipeline_id), names.stage(visit.stage_id))
+                        for visit in world.stage_path(deal.id)
+                    ]
+                    for key, deal in there.items()
+                },
+                "world": {key: deal.id for key, deal in there.items()},
+                "archived": [key for key, deal in there.items() if deal.presence in (DELETED, ARCHIVED)],
+                "merged": {old: names.deal(new) for old, new in self.survivors.items()},
+            }
+
     # --- the app --------------------------------------------------------------------------------------------
 
     def now_ms(self) -> int:

@@ -27,7 +27,7 @@ from connectors.sandbox.pipedrive.render import (
     utc,
 )
 from connectors.sandbox.server import Request, Response
-from connectors.sandbox.world import PURGED, World
+from connectors.sandbox.world import ARCHIVED, PURGED, World
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)")
 _DAY = 86_400
@@ -112,6 +112,26 @@ class Company:
         """Deleted deals can be read for 30 days."""
         gone = row["_deleted_at"]
         return gone is None or self.world.now_ms // 1000 - gone < 30 * _DAY
+
+    def truth(self) -> dict[str, Any]:
+        """What the world knows, in Pipedrive's words: path ([second, stage id, won or lost]) by deal that is there, and how others went."""
+        world = self.world
+        with world.lock:
+            return {
+                "paths": {deal.id: self._path(deal.id) for deal in world.live()},
+                "archived": [deal.id for deal in world.live() if deal.presence == ARCHIVED],
+                "gone": world.tombstones(),
+            }
+
+    def _path(self, deal_id: int) -> list[tuple[int, str]]:
+        world = self.world
+        path: list[tuple[int, str]] = []
+        for visit in world.stage_path(deal_id):
+            stage = world.stages[visit.stage_id]
+            if not path and stage.outcome != "open":  # born closed: it sits in the first stage all the same
+                path.append((visit.at_ms // 1000, str(world.pipeline_stages(visit.pipeline_id)[0].id)))
+            path.append((visit.at_ms // 1000, str(stage.id) if stage.outcome == "open" else stage.outcome))
+        return path
 
     # --- the app --------------------------------------------------------------------------------------------
 
