@@ -154,8 +154,13 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 def put_part(store: Store, key: str, target: Path, *, stream: str, rows: int, width: int, origin: Origin) -> Part:
-    """Move a finished Parquet file into place, durably; returns its entry for the manifest. `width`: bytes of a row as text."""
+    """Move a finished Parquet file into place, durably; returns its entry for the manifest. `width`: bytes of a row as text.
+
+    The name ends in the content's digest: where two machines write to one store, neither can put its rows under a name that the other's
+    manifest gives.
+    """
     size, digest = fingerprint(target)
+    key = named_by_content(key, digest)
     store.put_file(key, target)
     return Part(
         stream=stream,
@@ -186,6 +191,12 @@ def fingerprint(path: Path) -> tuple[int, str]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return file.tell(), digest.hexdigest()
+
+
+def named_by_content(key: str, digest: str) -> str:
+    """`deals-00000001-0000.parquet` with the digest's beginning before the ending."""
+    stem, dot, ending = key.rpartition(".")
+    return f"{stem}-{digest[:12]}{dot}{ending}"
 
 
 def _json_source(stream: str, path: Path, kinds: dict[str, str] | None = None) -> str:

@@ -18,7 +18,7 @@ from warehouse.landing.index import Index
 from warehouse.landing.lines import micros
 from warehouse.landing.manifest import KeysFile, Manifest, OpenSweep
 from warehouse.landing.schema import file_list
-from warehouse.landing.spool import Engine
+from warehouse.landing.spool import Engine, fingerprint, named_by_content
 from warehouse.landing.store import Store
 
 _BUFFERED = 20_000
@@ -104,9 +104,10 @@ class Sweeps:
             noted = self._keys.pop(stream, None)
             if noted is None or noted.rows == 0:
                 continue
-            path = f"sweeps/{stream}-{sequence:08d}.ndjson"
+            keys = noted.flushed()
+            path = named_by_content(f"sweeps/{stream}-{sequence:08d}.ndjson", fingerprint(keys)[1])
             file = KeysFile(path=path, rows=noted.rows)
-            self._store.put_file(f"{self._source_key}/{path}", noted.flushed())
+            self._store.put_file(f"{self._source_key}/{path}", keys)
             self.open[stream] = OpenSweep(began_at=sweep.began_at, files=(*sweep.files, file))
         return dict(self.open)
 
