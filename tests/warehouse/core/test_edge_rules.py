@@ -123,6 +123,12 @@ def test_rule_09_won_by_mistake_then_lost() -> None:
     assert [v["dwell_days"] for v in built.visits("crm:1")] == [4.0, None, None]
 
 
+def test_rule_09_a_closing_that_is_taken_back_and_made_again_is_the_second_visit_of_its_stage() -> None:
+    """Won, lost, won again, with no open stage in between."""
+    built = history_deal(("Q", 5), ("Won", 9), ("Lost", 12), ("Won", 14)).build()
+    assert [v["visit_number"] for v in built.visits("crm:1")] == [1, 1, 1, 2]
+
+
 def test_rule_10_post_sale_is_part_of_the_one_win() -> None:
     """Won d30, Onboarding d34: one win at d30."""
     world = World().source().pipeline(["P", "Q", "Won", "Onboarding", "Lost"])

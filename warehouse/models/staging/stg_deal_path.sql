@@ -14,7 +14,9 @@ select
     mod(min(case when m.to_order is not null then p.seq * 4294967296 + m.to_order end), 4294967296) as entry_stage_order,
     sum(case when m.movement = 'reopen' then 1 else 0 end) as reopened_count,
     sum(case when m.movement = 'backward' then 1 else 0 end) as backward_count,
-    sum(case when m.movement in ('reopen', 'backward', 'lateral', 'pipeline_move') then 1 else 0 end) > 0 as may_revisit
+    -- only up the ladder and out of it once: then no stage comes twice
+    bool_or(not (m.movement in ('enter', 'forward')
+        or (m.movement in ('won', 'lost') and m.from_outcome = 'open' and m.from_stage_key <> m.to_stage_key))) as may_revisit
 from staging.stg_path as p
 inner join staging.stg_moves as m
     on m.before_era = coalesce(p.before_era, 0) and m.era = p.era
