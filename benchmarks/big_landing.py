@@ -1,7 +1,7 @@
 """A landing zone of any size, written by DuckDB: made-up deals and stage changes in the declared columns, two sources.
 
 Every figure is derived from the row's number by hashing, so two runs give the same files. About six stage changes a deal, with skips, steps
-back, reopenings and open deals; amounts missing now and then.
+back, reopenings, repeats and open deals; amounts missing now and then. The last change of a deal's history is where the deal stands.
 """
 
 from __future__ import annotations
@@ -27,21 +27,38 @@ _DEALS = """
 create or replace temp table d as
 select i,
        hash(i * 7 + {salt}) % 1000 / 1000.0 as u1,
-       hash(i * 13 + {salt}) % 1000 / 1000.0 as u2,
        1 + (hash(i * 17 + {salt}) % 11)::int as n_changes,
-       timestamp '2023-01-01' + to_seconds((hash(i * 19 + {salt}) % 94608000)::bigint) as created_at
+       timestamp '2023-01-01' + to_seconds((hash(i * 19 + {salt}) % 78883200)::bigint) as created_at
 from range({first}, {last}) as r(i)
 """
 
+# Up by one most of the time, sometimes by two, sometimes back by one, at the top to and fro; hours to two weeks between changes, so that
+# times rise with k and the last change of the latest deal lies before the reading of 2026-01-01. One row in 30 repeats its stage, as rows
+# written for another field do.
 _CHANGES = """
 create or replace temp table c as
-select i, k, n_changes,
-       created_at + to_seconds((k * 86400 * (1 + hash(i * 31 + k) % 14))::bigint + (hash(i * 37 + k) % 86400)::bigint * (k > 0)::int) as changed_at,
+with steps as (
+    select i, k, n_changes, u1, created_at,
+           case when k = 0 then hash(i * 43) % 2 else 3600 + hash(i * 31 + k) % 1292400 end::bigint as seconds,
+           case when k = 0 then (hash(i * 43) % 4 = 0)::int
+                when hash(i * 41 + k) % 30 < 20 then 1 when hash(i * 41 + k) % 30 < 24 then 2 when hash(i * 41 + k) % 30 < 29 then -1
+                else 0 end as step
+    from d, unnest(range(0, d.n_changes)) as s(k)
+),
+walked as (
+    select i, k, n_changes, u1,
+           created_at + to_seconds(sum(seconds) over path) as changed_at,
+           greatest(sum(step) over path, 0)::int as height
+    from steps
+    window path as (partition by i order by k)
+)
+select i, k, n_changes, changed_at,
        case when k = n_changes - 1 and n_changes > 3 and u1 < 0.30 then 6
             when k = n_changes - 1 and n_changes > 3 and u1 < 0.75 then 7
-            when k > 0 and hash(i * 41 + k) % 10 = 0 then greatest(0, least(k, 5) - 2)
-            else least(k + (hash(i * 43) % 2)::int, 5) end as stage_index
-from d, unnest(range(0, d.n_changes)) as s(k)
+            when k = n_changes - 3 and n_changes > 6 and u1 > 0.95 then 7
+            when height > 5 then 5 - height % 2
+            else height end as stage_index
+from walked
 """
 
 
