@@ -145,7 +145,7 @@ def load_models(folder: Path = MODELS) -> tuple[Model, ...]:
 def in_order(models: Sequence[M]) -> list[M]:
     """Models in dependency order; ties by name, so the order never depends on the file system. Raises ModelError on a cycle."""
     by_table = {model.table: model for model in models}
-    graph = {table: {ref for ref in model.reads if ref in by_table} for table, model in sorted(by_table.items())}
+    graph = {table: sorted(by_table.keys() & model.reads) for table, model in sorted(by_table.items())}
     try:
         return [by_table[table] for table in TopologicalSorter(graph).static_order()]
     except CycleError as error:
