@@ -44,6 +44,11 @@ class Reading(NamedTuple):
     bad: tuple[BadEvent, ...]
     digest: str
 
+    @property
+    def size(self) -> int:
+        """Bytes of its events."""
+        return sum(event.content.size for event in self.events)
+
 
 def reading_of(record: HistoryRead) -> Reading:
     """Check and encode a reading and its events. Raises BadRecordError when its deal id is none."""

@@ -1,13 +1,13 @@
 """Decides what becomes of each record of a sync: a new version, a presence row, a reading of history, a reject, or nothing because it is held.
 
-A batch is looked up in the index at once and then handled strictly in order.
+A record is encoded as soon as it comes, so that what waits is bounded in bytes, whatever its size as an object. A batch is looked up in the
+index at once and then handled strictly in order.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from warehouse.landing.lines import (
     READING,
     BadRecordError,
     Codec,
+    Content,
     PresenceRow,
     ReadingRow,
     Stamp,
@@ -40,8 +41,11 @@ from warehouse.landing.sweeps import Sweeps, rejects_of
 
 #: Held rejects that are watched for being repaired by an ordinary record; beyond that only a full sweep settles them.
 _REJECTS_WATCHED = 50_000
+#: A batch is handled when it has this many records or bytes.
+BATCH = 1_000
+_BATCH_BYTES = 4_000_000
 #: Lines of a batch beyond this go to disk at once.
-_MOST_LINE_BYTES = 8_000_000
+_MOST_LINE_BYTES = 4_000_000
 _REJECTS = CODECS[Reject]
 
 
@@ -62,9 +66,30 @@ def checked(record: Any) -> None:
 _LANDED = frozenset({HistoryRead, *(record for record, codec in CODECS.items() if codec.stream not in EVENT_STREAMS)})
 
 
-#: A record on its way: the record, the stream and key it speaks of, its codec (None: it is no row itself), and its stamp. A plain tuple,
-#: because one is made for every record.
-Item = tuple[Any, str, str, Codec | None, Stamp]
+#: A record on its way: what is still needed of it, the stream and key it speaks of, its codec (None: it is no row itself), its stamp, and its
+#: content. A plain tuple, because one is made for every record.
+Item = tuple[Any, str, str, Codec | None, Stamp, Content]
+_NO_CONTENT = Content(b"", b"", "")
+
+
+class _Deal(NamedTuple):
+    presence: str
+    pipeline_id: str | None
+    stage_id: str | None
+    status: str | None
+
+
+class _Reject(NamedTuple):
+    stream: str
+    key: str | None
+    is_dropped: bool
+
+
+#: What is needed of a record once it is encoded.
+_NEEDED: dict[type, Any] = {
+    Deal: lambda record: _Deal(record.presence, record.pipeline_id, record.stage_id, record.status),
+    Reject: lambda record: _Reject(_plain(record.stream), record.key, record.is_dropped is True),
+}
 
 
 class Known(NamedTuple):
@@ -104,7 +129,8 @@ class Intake:
         self._watched_by_record: dict[str, list[str]] = {}
         for key in self._watched:
             self._watched_by_record.setdefault(key[: key.rindex(":") + 1], []).append(key)
-        self._is_noting = drift.from_raw or bool(self._watched)
+        self._items: list[Item] = []
+        self._item_bytes = 0
         self._lines: dict[str, list[bytes]] = {}
         self._line_bytes = 0
         self._rejected_now: set[str] = set()
@@ -118,10 +144,30 @@ class Intake:
             found = self.rows[stream] = RowCounts()
         return found
 
-    def handle(self, records: Sequence[Record]) -> None:
-        """Handle a batch of records that `checked` let through."""
-        items = [self._item(record) for record in records]
-        self._count_read(items)
+    @property
+    def waiting(self) -> int:
+        """Records taken and not handled yet."""
+        return len(self._items)
+
+    @property
+    def is_full(self) -> bool:
+        """True when what was taken must be handled before more is taken."""
+        return len(self._items) >= BATCH or self._item_bytes >= _BATCH_BYTES
+
+    def take(self, record: Record) -> None:
+        """Take a record that `checked` let through. It counts as read at the present stamp."""
+        item = self._item(record)
+        self._items.append(item)
+        content = item[5]
+        if content is _NO_CONTENT:
+            self._item_bytes += item[0].size if isinstance(item[0], Reading) else 0
+        else:
+            self._item_bytes += len(content[0]) + len(content[1])
+
+    def handle(self) -> None:
+        """Handle everything taken so far."""
+        items, self._items, self._item_bytes = self._items, [], 0
+        self._note_seen(items)
         known = self._look_up(items)
         events = self._events_of_incomplete(items, known)
         for item in items:
@@ -138,16 +184,25 @@ class Intake:
     def _item(self, record: Any) -> Item:
         kind = type(record)
         codec = CODECS.get(kind)
+        key = None
         try:
             if codec is not None:
                 at = self._stamper.of(record.read_at) if codec.has_read_at else self._stamper.now()
-                return (record, codec.stream, codec.key(record), codec, at)
+                key = codec.key(record)
+                if kind is Reject:
+                    return _reject_item(record, key, at)
+                content = codec.encode(record)
+                if kind is FieldDef or self._drift.from_raw:
+                    self._note_fields(record, codec.stream)
+                needed = _NEEDED.get(kind)
+                return (needed(record) if needed else None, codec.stream, key, codec, at, content)
             if kind is HistoryRead:
                 reading = reading_of(record)
-                return (reading, "history_reads", reading.deal_id, None, self._stamper.of(record.read_at))
-            return (record, record.stream, checked_key(record.key, "key"), None, self._stamper.of(record.read_at))
+                return (reading, "history_reads", reading.deal_id, None, self._stamper.of(record.read_at), _NO_CONTENT)
+            key = checked_key(record.key, "key")
+            return (record, record.stream, key, None, self._stamper.of(record.read_at), _NO_CONTENT)
         except BadRecordError as error:
-            return self._as_reject(record, error)
+            return self._as_reject(record, error, key)
 
     def _as_reject(self, record: Any, error: BadRecordError, key: str | None = None) -> Item:
         """The reject that stands for a record which cannot be landed, with as much of it as can be kept."""
@@ -166,26 +221,30 @@ class Intake:
         values["source_row"] = row if type(row) is int else None
         values["raw"] = _kept_raw(record)
         reject = Reject(**values)
-        return (reject, "rejects", _REJECTS.key(reject), _REJECTS, self._stamper.now())
+        return _reject_item(reject, _REJECTS.key(reject), self._stamper.now())
 
     def _set_aside(self, record: Any, error: BadRecordError, key: str | None = None) -> None:
         """Land a reject that turned up while its batch is being handled."""
         item = self._as_reject(record, error, key)
         self._version(item, self._look_up([item]))
 
-    def _count_read(self, items: Sequence[Item]) -> None:
-        """Every record that came is counted, and its key is accounted for, whatever becomes of it. Rejects count for themselves."""
+    def _note_fields(self, record: Any, stream: str) -> None:
+        """Drift of fields."""
+        if isinstance(record, FieldDef):
+            self._drift.saw_definition(record)
+        elif self._drift.from_raw:
+            self._drift.saw_raw(stream, record.raw)
+
+    def _note_seen(self, items: Sequence[Item]) -> None:
+        """Every key that came is accounted for, whatever becomes of it. Rejects account for themselves."""
         keys: dict[str, list[str]] = {}
-        versions: Counter[str] = Counter()
-        for _, stream, key, codec, _ in items:
-            if stream not in ("rejects", "history_reads"):
-                keys.setdefault(stream, []).append(key)
-                if codec is not None:
-                    versions[stream] += 1
+        for _, stream, key, _, _, _ in items:
+            if stream in keys:
+                keys[stream].append(key)
+            elif stream not in ("rejects", "history_reads"):
+                keys[stream] = [key]
         for stream, noted in keys.items():
             self._sweeps.saw(stream, noted)
-        for stream, count in versions.items():
-            self.counts(stream).read += count
 
     # --- what is held ----------------------------------------------------------------------------------------------------------------
 
@@ -193,7 +252,7 @@ class Intake:
         keys: dict[str, list[str]] = {}
         dated: dict[str, list[tuple[str, int]]] = {}
         deals: list[str] = []
-        for record, stream, key, codec, at in items:
+        for record, stream, key, codec, at, _ in items:
             if stream == "history_reads":
                 deals.append(key)
             else:
@@ -220,7 +279,7 @@ class Intake:
             return {}
         wanted = [
             key
-            for record, _, key, _, _ in items
+            for record, _, key, _, _, _ in items
             if isinstance(record, Reading) and not record.complete and key in known.histories
         ]
         return self._held_events.of(wanted) if wanted else {}
@@ -228,20 +287,16 @@ class Intake:
     # --- versions --------------------------------------------------------------------------------------------------------------------
 
     def _version(self, item: Item, known: Known) -> None:
-        record, stream, key, codec, at = item
+        needed, stream, key, codec, at, content = item
         assert codec is not None
-        held = known.rows[stream].get(key) if stream in known.rows else None
+        rows = known.rows.get(stream)
+        held = rows.get(key) if rows else None
         if stream == "rejects":
-            self._note_reject(record, key)
-        try:
-            content = codec.encode(record)
-        except BadRecordError as error:
-            if stream != "rejects":
-                self.counts(stream).read -= 1  # the reject counts it
-                self._set_aside(record, error, key)
-                return
-            record = msgspec.structs.replace(record, raw={}, detail=f"{_plain(record.detail)} ({error.reason})")
-            content = codec.encode(record)
+            self._note_reject(needed, key)
+            counts = None
+        else:
+            counts = self.counts(stream)
+            counts.read += 1
         digest = content.digest
         recent = self._contents.get(stream)
         if recent is None:
@@ -255,19 +310,18 @@ class Intake:
             self._put(stream, codec.line(content, key, self._ordinal, at))
             # A dated row may not be the last in the order of reading, so it says nothing about what an undated one is compared with.
             recent.put(key, UNKNOWN if at.is_dated else digest, held=held is not None and held.hash is not None)
-            if stream != "rejects":
-                counts = self.counts(stream)
+            if counts is not None:
                 if before is None:
                     counts.new += 1
                 else:
                     counts.changed += 1
-        if held is not None:
-            if fresh and stream == "deals" and _has_moved(record, held):
+        if held is not None or self._presence.has_spoken:
+            kind = needed.presence if stream == "deals" else "present"
+            if fresh and held is not None and stream == "deals" and _has_moved(needed, held):
                 self._moved.add(key)
-            kind = record.presence if stream == "deals" else "present"
             self._say(self._presence.of_version(stream, key, kind, at.read_at_us, held, fresh=fresh), at)
-        if self._is_noting or stream == "field_defs":
-            self._note(record, stream, key)
+        if self._watched_by_record:
+            self._good_again.update(self._watched_by_record.get(joined_key(stream, key) + ":", ()))
 
     def _is_new_date(self, mark: tuple[str, str, int], digest: str, known: Known) -> bool:
         """True when a dated row differs from what was landed for its own instant."""
@@ -279,19 +333,10 @@ class Intake:
         self._dated.put(mark, digest, held=mark in known.dated)
         return True
 
-    def _note(self, record: Any, stream: str, key: str) -> None:
-        """Things that only some connectors need: drift of fields, and rejects that are good again."""
-        if isinstance(record, FieldDef):
-            self._drift.saw_definition(record)
-        elif self._drift.from_raw and stream != "rejects":
-            self._drift.saw_raw(stream, record.raw)
-        if self._watched_by_record:
-            self._good_again.update(self._watched_by_record.get(joined_key(stream, key) + ":", ()))
-
     # --- presence --------------------------------------------------------------------------------------------------------------------
 
     def _assertion(self, item: Item, known: Known) -> None:
-        record, stream, key, _, at = item
+        record, stream, key, _, at, _ = item
         held = known.rows.get(stream, {}).get(key)
         if isinstance(record, Seen):
             self._say(self._presence.of_seen(stream, key, at.read_at_us, held), at)
@@ -310,7 +355,7 @@ class Intake:
         at = self._stamper.of(read_at)
         for chunk in _chunks(keys):
             tombs = [Tombstone(stream=stream, key=key, kind=kind, read_at=read_at) for key in chunk]
-            known = self._look_up([(tomb, stream, tomb.key, None, at) for tomb in tombs])
+            known = self._look_up([(tomb, stream, tomb.key, None, at, _NO_CONTENT) for tomb in tombs])
             for tomb in tombs:
                 held = known.rows.get(stream, {}).get(tomb.key)
                 row, went = self._presence.of_tombstone(tomb, at.read_at_us, held)
@@ -417,11 +462,11 @@ class Intake:
 
     # --- rejects ---------------------------------------------------------------------------------------------------------------------
 
-    def _note_reject(self, reject: Reject, key: str) -> None:
-        counts = self.counts(_plain(reject.stream))
+    def _note_reject(self, reject: _Reject, key: str) -> None:
+        counts = self.counts(reject.stream)
         counts.read += 1
-        counts.dropped += reject.is_dropped is True
-        counts.rejected += reject.is_dropped is not True
+        counts.dropped += reject.is_dropped
+        counts.rejected += not reject.is_dropped
         if key in self._watched:
             self._rejected_now.add(key)
         if reject.stream in KEYED_STREAMS:
@@ -435,7 +480,7 @@ class Intake:
         error = BadRecordError("bad_value", f"{stream}.{column} holds something that is no {kind}.")
         reject = Reject(stream=stream, reason=error.reason, detail=error.detail, key=key)
         self.counts(stream).read -= 1  # it was counted when it came
-        item: Item = (reject, "rejects", _REJECTS.key(reject), _REJECTS, self._stamper.now())
+        item = _reject_item(reject, _REJECTS.key(reject), self._stamper.now())
         self._version(item, self._look_up([item]))
         self._hand_over()
 
@@ -468,12 +513,19 @@ def _row_of(tomb: Tombstone) -> PresenceRow:
     return PresenceRow(stream=tomb.stream, key=tomb.key, kind=tomb.kind, gone_at=tomb.gone_at, survivor=tomb.survivor)
 
 
-def _has_moved(record: Deal, held: HeldRow) -> bool:
-    return held.hash is not None and (record.pipeline_id, record.stage_id, record.status) != (
-        held.pipeline_id,
-        held.stage_id,
-        held.status,
-    )
+def _has_moved(deal: _Deal, held: HeldRow) -> bool:
+    return held.hash is not None and deal[1:] != (held.pipeline_id, held.stage_id, held.status)
+
+
+def _reject_item(reject: Reject, key: str, at: Stamp) -> Item:
+    """A reject on its way; one that cannot be encoded itself loses its raw."""
+    try:
+        content = _REJECTS.encode(reject)
+    except BadRecordError as error:
+        detail = f"{_plain(reject.detail)} ({error.reason})"
+        reject = msgspec.structs.replace(reject, raw={}, detail=detail)
+        content = _REJECTS.encode(reject)
+    return (_NEEDED[Reject](reject), "rejects", key, _REJECTS, at, content)
 
 
 def _chunks(keys: Iterable[str]) -> Iterable[list[str]]:

@@ -7,8 +7,9 @@ is the same version. It is 64 bits of SHA-256: two versions are only ever compar
 from __future__ import annotations
 
 import hashlib
+import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
@@ -26,6 +27,7 @@ MOST_BYTES = 8_000_000
 _encode = msgspec.json.Encoder().encode
 _convert = msgspec.convert
 _replace = msgspec.structs.replace
+_sha256 = hashlib.sha256
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DECIMAL_LIMITS = {"DECIMAL(18,4)": Decimal(10) ** 14, "DECIMAL(24,12)": Decimal(10) ** 12}
@@ -41,11 +43,16 @@ class BadRecordError(Exception):
 
 
 class Content(NamedTuple):
-    """A record encoded: its JSON without `read_at`, `raw` and the closing brace, its raw as JSON text in JSON, and its content hash in hex."""
+    """A record encoded: its JSON without `read_at`, `raw` and the closing brace, its raw as JSON text, and its content hash in hex."""
 
     head: bytes
     raw: bytes
     digest: str
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return len(self.head) + len(self.raw)
 
 
 class Stamp(NamedTuple):
@@ -89,53 +96,62 @@ class Codec:
         self.has_read_at = "read_at" in kinds
         own = {name: kind for name, kind in kinds.items() if name not in ("raw", "read_at")}
         self._row = _row_type(record, {name: hints[name] for name in own})
-        self._instants = _getter([name for name, kind in own.items() if kind == "TIMESTAMP"])
-        self._decimals = _getter([name for name, kind in own.items() if kind in _DECIMAL_LIMITS])
-        self._limits = tuple(_DECIMAL_LIMITS[kind] for kind in own.values() if kind in _DECIMAL_LIMITS)
-        self._line = b"%b" + b"%b" * self.has_read_at + b',"raw":%b' * self.has_raw
-        self._line += b',"_key":%b,"_ordinal":%d,"_hash":"%b"%b'
+        self._values = _getter(list(own))
+        self._plain = Plain([hints[name] for name in own])
+        self._instants = [place for place, kind in enumerate(own.values()) if kind == "TIMESTAMP"]
+        self._decimals = [
+            (place, _DECIMAL_LIMITS[kind]) for place, kind in enumerate(own.values()) if kind in _DECIMAL_LIMITS
+        ]
         self.key = key if callable(key) else _key_of(key)
 
     def encode(self, record: Any) -> Content:
         """Check and encode. Raises BadRecordError."""
         try:
-            row = _convert(record, self._row, from_attributes=True)
-            for value in self._instants(row):
+            values = self._values(record)
+            if self._plain.fits(values):
+                row = self._row(*values)
+            else:
+                row = _convert(record, self._row, from_attributes=True)
+                values = self._values(row)
+            for place in self._instants:
+                value = values[place]
                 if value is not None and value.tzinfo is not UTC:
                     row = self._in_utc(row)
                     break
-            for value, limit in zip(self._decimals(row), self._limits, strict=False):
+            for place, limit in self._decimals:
+                value = values[place]
                 if value is not None and not (value.is_finite() and -limit < value < limit):
                     raise BadRecordError(
                         "bad_decimal", f"{self.record.__name__} has an amount that is not finite, or too large."
                     )
             head = _encode(row)
-            if not self.has_raw:
-                return Content(head[:-1], b"", hashlib.sha256(head).hexdigest()[:16])
-            raw = _encode(record.raw)
-            digest = hashlib.sha256(head)
-            digest.update(raw)
-            text = _encode(raw.decode())
+            raw = b""
+            digest = _sha256(head)
+            if self.has_raw:
+                given = record.raw
+                raw = _encode(given)
+                if type(given) is not dict:
+                    raw.decode()  # text as it came may be anything
+                digest.update(raw)
         except msgspec.ValidationError as error:
             raise BadRecordError("bad_value", f"{self.record.__name__}: {_without_values(str(error))}") from None
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             words = f"{self.record.__name__} cannot be written as JSON: {_words(error)}"
             raise BadRecordError("not_encodable", words) from None
-        if len(head) + len(text) > MOST_BYTES:
-            size = f"{len(head) + len(text):,} bytes, more than {MOST_BYTES:,}"
+        if len(head) + len(raw) > MOST_BYTES:
+            size = f"{len(head) + len(raw):,} bytes, more than {MOST_BYTES:,}"
             raise BadRecordError("too_large", f"{self.record.__name__} has {size}.")
-        return Content(head[:-1], text, digest.hexdigest()[:16])
+        return Content(head[:-1], raw, digest.hexdigest()[:16])
 
     def line(self, content: Content, key: str, ordinal: int, stamp: Stamp) -> bytes:
         """One line of newline JSON."""
-        head, raw, digest = content.head, content.raw, content.digest.encode()
+        head, raw, digest = content
+        own = stamp.own if self.has_read_at else b""
+        rest = b',"_key":%b,"_ordinal":%d,"_hash":"%b"' % (_encode(key), ordinal, digest.encode())
         if self.has_raw:
-            if self.has_read_at:
-                return self._line % (head, stamp.own, raw, _encode(key), ordinal, digest, stamp.shared)
-            return self._line % (head, raw, _encode(key), ordinal, digest, stamp.shared)
-        if self.has_read_at:
-            return self._line % (head, stamp.own, _encode(key), ordinal, digest, stamp.shared)
-        return self._line % (head, _encode(key), ordinal, digest, stamp.shared)
+            # JSON text inside JSON: kept to the letter, which a nested object would not be.
+            return b"".join((head, own, b',"raw":', _encode(raw.decode()), rest, stamp.shared))
+        return b"".join((head, own, rest, stamp.shared))
 
     def _in_utc(self, row: Any) -> Any:
         """The row with its instants in UTC. Raises BadRecordError for one without a zone."""
@@ -156,17 +172,85 @@ _Whole = typing.Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 def _row_type(record: type[Record], hints: dict[str, Any]) -> type[msgspec.Struct]:
-    """The record without `read_at` and `raw`, checked strictly when it is filled; a None is not written.
+    """The record without `read_at` and `raw`, in the order of its fields, checked strictly when it is converted; a None is not written.
 
     So a field that a later release adds does not change the hash of records that lack it.
     """
     fields: list[Any] = []
     for name, hint in hints.items():
-        is_optional = type(None) in typing.get_args(hint)
         is_whole = hint is int or int in typing.get_args(hint)
+        is_optional = type(None) in typing.get_args(hint)
         kind = (_Whole | None if is_optional else _Whole) if is_whole else hint
-        fields.append((name, kind, None) if is_optional else (name, kind))
-    return msgspec.defstruct(f"{record.__name__}Row", fields, kw_only=True, omit_defaults=True)
+        # The default is only there to be left out where it is allowed: every value is given.
+        fields.append((name, kind, None))
+    return msgspec.defstruct(f"{record.__name__}Row", fields, omit_defaults=True)
+
+
+class Plain:
+    """Sees quickly that values have exactly the types of their fields, as nearly all have; what it does not let through is looked at closely.
+
+    The types of a row are compared as a whole with those of rows before.
+    """
+
+    #: Different combinations remembered: empty fields make many, a few are common.
+    _MOST = 4_096
+
+    def __init__(self, hints: list[Any]) -> None:
+        self._exact = [_exact_types(hint) for hint in hints]
+        options = [_options(hint) for hint in hints]
+        self._choices = [
+            (place, frozenset(value for option in found for value in typing.get_args(option)) | {None})
+            for place, found in enumerate(options)
+            if any(typing.get_origin(option) is typing.Literal for option in found)
+        ]
+        self._whole = [place for place, found in enumerate(options) if int in found]
+        self._mappings = [
+            (place, found[0] == Mapping[str, str])
+            for place, found in enumerate(options)
+            if typing.get_origin(found[0]) is Mapping
+        ]
+        self._usual: set[tuple[type, ...]] = set()
+
+    def fits(self, values: tuple[Any, ...]) -> bool:
+        """True when every value is plainly what its field says."""
+        kinds = tuple(map(type, values))
+        if kinds not in self._usual:
+            if not all(kind in exact for kind, exact in zip(kinds, self._exact, strict=True)):
+                return False
+            if len(self._usual) < self._MOST:
+                self._usual.add(kinds)
+        for place, choices in self._choices:
+            if values[place] not in choices:
+                return False
+        for place in self._whole:
+            value = values[place]
+            if value is not None and not -(2**63) <= value < 2**63:
+                return False
+        for place, is_text in self._mappings:
+            value = values[place]
+            if value and not (_all_text(value) and (not is_text or _all_text(value.values()))):
+                return False
+        return True
+
+
+def _options(hint: Any) -> list[Any]:
+    """The types that a hint allows besides None."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return [option for option in typing.get_args(hint) if option is not type(None)]
+    return [hint]
+
+
+def _exact_types(hint: Any) -> frozenset[type]:
+    """The classes that values of a field have when they need no closer look; a required field is never None."""
+    found: set[type] = {type(None)} if type(None) in typing.get_args(hint) else set()
+    for option in _options(hint):
+        origin = typing.get_origin(option)
+        found.add(str if origin is typing.Literal else dict if origin is Mapping else option)
+    return frozenset(found)
+
+
+def _all_text(values: Iterable[Any]) -> bool:
+    return all(type(value) is str for value in values)
 
 
 def _without_values(message: str) -> str:

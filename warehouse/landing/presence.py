@@ -37,11 +37,18 @@ class Presence:
 
     def __init__(self) -> None:
         self._recent = Recent()
+        #: What is merged is remembered for the whole sync: few deals ever are, and a survivor that is forgotten is lost.
+        self._merged: dict[tuple[str, str], State] = {}
+        #: Something was said in this sync, so that a key that is not held may have a presence all the same.
+        self.has_spoken = False
 
     def state(self, stream: str, key: str, held: HeldRow | None) -> State | None:
         """What is known of a key now: None when it is not held. After a long sync it may be forgotten: then a kind that equals nothing."""
         recent: State | Any = self._recent.get((stream, key))
         if recent is UNKNOWN:
+            merged = self._merged.get((stream, key))
+            if merged is not None:
+                return merged
             return State("?", held.own if held else None, None, None, held.presence_read_at if held else 0)
         if isinstance(recent, State):
             return recent
@@ -94,9 +101,10 @@ class Presence:
         self._put(tomb.stream, tomb.key, State(tomb.kind, own, tomb.survivor, gone_at, at))
         return row, state is not None and state.own is not None and state.kind in ("present", "?")
 
-    def note_new(self, stream: str, key: str, kind: str, at: int) -> None:
-        """A key that was not held is landed now; remembered in case a later record of this sync speaks of it."""
-        self._recent.put((stream, key), State(kind, kind, None, None, at), held=False)
-
     def _put(self, stream: str, key: str, state: State) -> None:
+        self.has_spoken = True
         self._recent.put((stream, key), state, held=True)
+        if state.kind == "merged":
+            self._merged[stream, key] = state
+        else:
+            self._merged.pop((stream, key), None)

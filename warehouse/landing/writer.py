@@ -27,8 +27,6 @@ from warehouse.landing.stamps import Stamper
 from warehouse.landing.store import Store
 from warehouse.landing.sweeps import Sweeps
 
-#: Records handled at once.
-BATCH = 1_000
 _UNUSUAL = frozenset({SourceInfo, Reject})
 
 
@@ -69,7 +67,6 @@ class Writer:
         self._intake = Intake(
             index, events, stamper=self._stamper, spools=self._spools, sweeps=self.sweeps, drift=drift
         )
-        self._buffer: list[Record] = []
         self._account: Account | None = None
         self._swept_at: dict[str, datetime] = {}
         self._ended: set[str] = set()
@@ -91,7 +88,7 @@ class Writer:
     @property
     def pending(self) -> int:
         """Rows and records that await the next commit."""
-        return self._spools.rows + len(self._buffer)
+        return self._spools.rows + self._intake.waiting
 
     def add(self, record: Record) -> None:
         """Take one record. Raises VendorError for a type that cannot be landed, ConfigError when the account is another than before."""
@@ -105,8 +102,8 @@ class Writer:
         checked(record)
         if type(record) in _UNUSUAL:
             record = self._looked_at(record)
-        self._buffer.append(record)
-        if len(self._buffer) >= BATCH:
+        self._intake.take(record)
+        if self._intake.is_full:
             self.flush()
 
     def _looked_at(self, record: Record) -> Record:
@@ -118,9 +115,8 @@ class Writer:
 
     def flush(self) -> None:
         """Handle everything taken so far."""
-        if self._buffer:
-            records, self._buffer = self._buffer, []
-            self._intake.handle(records)
+        if self._intake.waiting:
+            self._intake.handle()
 
     def settle(self) -> None:
         """The last records have come: settle what can only be judged now."""
@@ -171,7 +167,6 @@ class Writer:
 
     def discard(self) -> None:
         """Remove local files of this sync; what was not committed is given up."""
-        self._buffer.clear()
         self._spools.discard()
         self.sweeps.discard()
 

@@ -237,3 +237,28 @@ def test_sweep_is_due_by_its_own_clock(land):
     land.clock.advance(days=-1)
     land.sync(script=ask, full=True)
     assert due == [(True, True), (False, True), (True, True), (True, True)]
+
+
+def test_a_merge_told_before_the_deals_first_version_keeps_its_survivor(land):
+    """The loser of a merge comes as a tombstone first, then among the deleted, and was never held before."""
+    records = [gone("a", "merged", survivor="b"), deal("a", presence="deleted"), gone("a"), deal("b")]
+    land.sync(*records)
+    last = "select kind, survivor, _ordinal > (select _ordinal from landing.deals where deal_id = 'a') from landing.presence"
+    assert land.query(f"{last} order by _ordinal desc limit 1") == [("merged", "b", True)]
+    held = []
+    land.sync(script=lambda sync: held.append(sync.held.deals(["a"])["a"].presence) or [])
+    assert held == ["merged"]
+    assert land.sync(*records).parts == 0
+
+
+def test_a_survivor_is_remembered_however_many_others_are_told_of_in_between(land, monkeypatch):
+    from warehouse.landing import recent
+
+    monkeypatch.setattr(recent.Recent.__init__, "__defaults__", (5,))
+    crowd = [gone(f"x{number}", "deleted", gone_at=START) for number in range(20)]
+    land.sync(gone("a", "merged", survivor="b"), *crowd, deal("a", presence="deleted"))
+    held = []
+    land.sync(script=lambda sync: held.append(sync.held.deals(["a"])["a"].presence) or [])
+    assert held == ["merged"]
+    found = land.query("select kind, survivor from landing.presence where key = 'a' order by _ordinal desc limit 1")
+    assert found == [("merged", "b")]
