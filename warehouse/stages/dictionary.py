@@ -33,19 +33,19 @@ _LANGUAGE_KEYS = {"language", "name", "compounds", "prefixes", "cyrillic", "term
 
 
 class Term(msgspec.Struct, frozen=True):
-    """One entry of a language file. `tokens` are folded words; `stems` says which of them may go on."""
+    """One entry of a language file. `tokens` are folded words; `stems` says which of them may go on.
+
+    `letters`: length of the tokens together. `meaningful`: False for function words and words that any label may carry.
+    """
 
     text: str
     language: str
     concepts: tuple[str, ...]
     tokens: tuple[str, ...]
     stems: tuple[bool, ...]
-    hint: bool = False
-
-    @property
-    def letters(self) -> int:
-        """Length of its words together."""
-        return sum(map(len, self.tokens))
+    hint: bool
+    letters: int
+    meaningful: bool
 
 
 class Language(msgspec.Struct, frozen=True):
@@ -106,8 +106,17 @@ def _term(text: str, language: str, key: str) -> Term:
         raise ValueError(f"{language}: {text!r} under {key} holds no word")
     if len(tokens) > 1 and any(is_unsegmented(token) for token in tokens):
         tokens, stems = ["".join(tokens)], [False]
-    hint = key.endswith("?")
-    return Term(text, language, tuple(key.rstrip("?").split("+")), tuple(tokens), tuple(stems), hint)
+    concepts = tuple(key.rstrip("?").split("+"))
+    return Term(
+        text,
+        language,
+        concepts,
+        tuple(tokens),
+        tuple(stems),
+        hint=key.endswith("?"),
+        letters=sum(map(len, tokens)),
+        meaningful=SKIP not in concepts and NEUTRAL not in concepts,
+    )
 
 
 def _language(data: Mapping[str, Any], file: str) -> Language:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import msgspec
 
-from warehouse.stages.dictionary import NEUTRAL, SKIP, Dictionary, Term
+from warehouse.stages.dictionary import SKIP, Dictionary, Term
 from warehouse.stages.text import is_unsegmented
 
 _INFIX_MIN = 5
@@ -26,21 +26,17 @@ class Match(msgspec.Struct, frozen=True):
     end: int
     share: float = 1.0
 
-    @property
-    def meaningful(self) -> bool:
-        """False for function words and words that any label may carry."""
-        return SKIP not in self.term.concepts and NEUTRAL not in self.term.concepts
-
 
 class Starts(msgspec.Struct, frozen=True):
     """What one token may be: language → single-word terms (several only for parts of a compound), and openings of phrases.
 
-    `shares`: language → how much of the token those words explain, 0..1.
+    `shares`: language → how much of the token those words explain, 0..1. `width`: how much the token weighs in its label.
     """
 
     words: dict[str, tuple[tuple[Term, float], ...]]
     phrases: tuple[Term, ...]
     shares: dict[str, float]
+    width: int
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -135,7 +131,7 @@ class Matcher:
                 words.setdefault(term.language, []).append(Match(term, 0, 1, share))
         kept = {code: tuple((m.term, m.share) for m in _without_overlaps(found)) for code, found in words.items()}
         shares = {code: found[-1][1] for code, found in kept.items()}
-        return Starts(kept, tuple(term for term, _ in terms if len(term.tokens) > 1), shares)
+        return Starts(kept, tuple(term for term, _ in terms if len(term.tokens) > 1), shares, _width(token))
 
     def _alphabetic(self, token: str) -> list[tuple[Term, float]]:
         """Terms whose first word fits this token, with and without a prefix, and the parts of a compound."""
@@ -175,6 +171,11 @@ class Matcher:
                         inside.append((term, explained))
                         position[term.language] = start + size
         return inside
+
+
+def _width(token: str) -> int:
+    """A character of a script without blanks says about as much as two letters."""
+    return 2 * len(token) if is_unsegmented(token) else len(token)
 
 
 def _fits(word: str, wanted: str, stem: bool) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -89,10 +88,13 @@ def _pipeline_key(label: StageLabel) -> tuple[str | None, ...]:
 
 
 def _pipeline(labels: Sequence[StageLabel]) -> Pipeline:
-    votes: Counter[str] = Counter()
+    votes: dict[str, int] = {}
     for label in labels:
         ranked = _cut(label.label).languages
-        votes.update(code for code, share in ranked if share >= ranked[0][1] - 1e-6)
+        for code, share in ranked:
+            if share < ranked[0][1] - 1e-6:
+                break
+            votes[code] = votes.get(code, 0) + 1
     shares = {code: count / len(labels) for code, count in votes.items()}
     return Pipeline(shares, is_informative(label.probability for label in labels))
 

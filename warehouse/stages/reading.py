@@ -11,7 +11,7 @@ import msgspec
 from warehouse.stages.answers import LIST_ORDER
 from warehouse.stages.dictionary import HINT, Dictionary, Rule
 from warehouse.stages.matching import Found, Match, Matcher
-from warehouse.stages.text import is_unsegmented, parts, words
+from warehouse.stages.text import parts, words
 
 NEGATOR = "not"
 _UNKNOWN_COST = 0.35  # a label of which nothing is known but one word in three loses this share of two thirds
@@ -107,9 +107,8 @@ class Reader:
         gains: dict[str, float] = {}
         unknown: list[str] = []
         for part, matches in zip(tokens, found, strict=True):
-            shares = _shares(matches)
-            for token, covered in zip(part, shares, strict=True):
-                width = _width(token)
+            for token, opening, covered in zip(part, matches.starts, _shares(matches), strict=True):
+                width = opening.width
                 size += width
                 if not covered:
                     unknown.append(token)
@@ -118,9 +117,8 @@ class Reader:
                 all_english += english
                 for code, share in covered.items():
                     gains[code] = gains.get(code, 0.0) + width * share - english
-        scores = {code: round((all_english + gain) / (size or 1), 6) for code, gain in gains.items()}
-        least = max(scores.values(), default=0.0) - _NEAR - _PIPELINE_BONUS
-        near = [(code, share) for code, share in scores.items() if share >= least]
+        least = max(gains.values(), default=0.0) - (_NEAR + _PIPELINE_BONUS) * size - 1e-6
+        near = [(code, round((all_english + gain) / size, 6)) for code, gain in gains.items() if gain >= least]
         near.sort(key=lambda item: (-item[1], rank(item[0]), item[0]))
         return Tokens(tuple(map(tuple, tokens)), found, tuple(near), size, tuple(unknown))
 
@@ -140,15 +138,16 @@ class Reader:
         senses: list[frozenset[Sense]] = []
         letters = _ENGLISH_LETTERS if language == "en" else 0
         known = 0.0
-        for part, found in zip(tokens.parts, tokens.found, strict=True):
+        for found in tokens.found:
             matches = found.of(language)
-            letters += sum(match.term.letters for match in matches)
-            if language != "en":
-                matches = sorted([*matches, *_borrowed(matches, found.of("en"))], key=lambda match: match.start)
-            known += _explained(part, matches)
-            meaningful = [match for match in matches if match.meaningful]
+            for match in matches:
+                letters += match.term.letters
+            if language != "en" and (borrowed := _borrowed(matches, found.of("en"))):
+                matches = sorted([*matches, *borrowed], key=lambda match: match.start)
+            known += _explained(found, matches)
+            meaningful = [match for match in matches if match.term.meaningful]
             used += meaningful
-            senses.append(frozenset((match.term.concepts, match.term.hint) for match in meaningful))
+            senses.append(frozenset([(match.term.concepts, match.term.hint) for match in meaningful]))
         share = min(1.0, known / (tokens.size or 1))
         factor = 1 - _UNKNOWN_COST * (1 - share)
         meaning = self._meaning(tuple(senses))
@@ -244,21 +243,18 @@ def _shares(found: Found) -> list[dict[str, float]]:
     return shares
 
 
-def _borrowed(own: Iterable[Match], english: Iterable[Match]) -> list[Match]:
+def _borrowed(own: Iterable[Match], english: Sequence[Match]) -> list[Match]:
     """English matches on tokens the language does not know."""
+    if not english:
+        return []
     covered = _covered(own)
     return [match for match in english if not covered & ((1 << match.end) - (1 << match.start))]
 
 
-def _explained(part: Sequence[str], matches: Iterable[Match]) -> float:
+def _explained(found: Found, matches: Iterable[Match]) -> float:
     """How much of the part the matches cover."""
     shares = {spot: match.share for match in matches for spot in range(match.start, match.end)}
-    return sum(_width(part[spot]) * share for spot, share in shares.items())
-
-
-def _width(token: str) -> int:
-    """A character of a script without blanks says about as much as two letters."""
-    return 2 * len(token) if is_unsegmented(token) else len(token)
+    return sum([found.starts[spot].width * share for spot, share in shares.items()])
 
 
 def rank(language: str) -> int:

@@ -86,14 +86,17 @@ def strip_enumerators(label: str) -> str:
 
 def parts(label: str) -> list[str]:
     """The folded parts of a compound label, split at `/ | & + → ,` and spaced dashes; hyphens and camelCase become blanks."""
-    stripped = _EITHER_OR.sub(r"\1 \2", strip_enumerators(label))
+    stripped = strip_enumerators(label)
+    if "/" in stripped:
+        stripped = _EITHER_OR.sub(r"\1 \2", stripped)
     pieces = [piece for piece in _SPLIT.split(stripped) if piece and piece.strip(" -–—")]
     return [fold(_CAMEL.sub(" ", piece).replace("-", " ").replace("–", " ")) for piece in pieces]
 
 
 def words(folded: str) -> list[str]:
     """The words of a folded text. A run of a script without blanks is one word here; the matcher cuts it further."""
-    return [word for word in _WORD.findall(_OPTIONAL_BLANK.sub("", folded)) if not word.isdigit()]
+    text = folded if folded.isascii() else _OPTIONAL_BLANK.sub("", folded)
+    return [word for word in _WORD.findall(text) if not word.isdigit()]
 
 
 def is_unsegmented(word: str) -> bool:
