@@ -12,9 +12,9 @@ from zlib import crc32
 
 import msgspec
 
-_HEAP_ITEMS = 25_000
-_MOST_HEAPS = 128
-_MOST_BYTES = 48_000_000
+_HEAP_ITEMS = 8_000
+_MOST_HEAPS = 256
+_MOST_BYTES = 12_000_000
 #: What an item takes besides its bytes.
 _OVERHEAD = 60
 
