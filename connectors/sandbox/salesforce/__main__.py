@@ -1,36 +1,7 @@
-"""`python -m connectors.sandbox.salesforce --deals 20000 --latency 0.1`: a sandbox in a process of its own.
-
-Prints one line of JSON (url, credentials) when it is ready, and ends when its standard input is closed. Other processes turn
-its knobs under `<url>/_sandbox/` (see `Server.control`).
-"""
-
-from __future__ import annotations
-
-import argparse
-import dataclasses
-import json
-import sys
+"""A sandbox in a process of its own; see `connectors.sandbox.standalone`."""
 
 from connectors.sandbox.salesforce import serve
-from connectors.sandbox.world import World
-
-
-def main() -> None:
-    """Serve until standard input ends."""
-    parser = argparse.ArgumentParser(prog="python -m connectors.sandbox.salesforce")
-    parser.add_argument("--deals", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds per call")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--options", type=json.loads, default={}, help="JSON object of `serve` options")
-    chosen = parser.parse_args()
-    world = World(seed=chosen.seed, deals=chosen.deals)
-    with serve(world, latency=chosen.latency, port=chosen.port, **chosen.options) as org:
-        ready = {"url": org.url, "credentials": dataclasses.asdict(org.credentials)}
-        sys.stdout.write(json.dumps(ready) + "\n")
-        sys.stdout.flush()
-        sys.stdin.read()
-
+from connectors.sandbox.standalone import main
 
 if __name__ == "__main__":
-    main()
+    main("salesforce", serve)
