@@ -156,9 +156,14 @@ def _published(hub: Hub) -> Finding:
 def _landing(hub: Hub) -> Iterator[Finding]:
     from warehouse.landing.manifest import read_manifest  # noqa: PLC0415 - brings duckdb
     from warehouse.landing.parts import verified  # noqa: PLC0415
-    from warehouse.landing.store import LocalStore  # noqa: PLC0415
 
-    store = LocalStore(hub.home.landing)
+    try:
+        store = hub.home.store()
+        folders = store.folders()
+    except MuaraError as error:
+        yield _finding("error", "landing zone", str(error))
+        return
+    yield _finding("ok", "landing zone", store.where("").rstrip("/"))
 
     def look(source: str) -> str:
         found = read_manifest(store, source)
@@ -172,9 +177,7 @@ def _landing(hub: Hub) -> Iterator[Finding]:
     for spec in hub.project.sources:
         yield _try(f"landing of {spec.source}", partial(look, spec.source))
     configured = {spec.source for spec in hub.project.sources}
-    for folder in sorted(
-        path.name for path in hub.home.landing.iterdir() if path.is_dir() and not path.name.startswith(".")
-    ):
+    for folder in folders:
         if folder not in configured:
-            message = f"no source of this name is configured; builds leave {hub.home.landing / folder} out"
+            message = f"no source of this name is configured; builds leave {store.where(folder)} out"
             yield _finding("warning", f"landing of {folder}", message)

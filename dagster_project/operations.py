@@ -25,18 +25,19 @@ from connectors.sdk.redaction import redactor
 from connectors.sdk.settings import check_shape, load, resolve, secrets_of
 from connectors.sdk.tokens import TokenStore
 from dagster_project.project import (
+    SECRET_OPTIONS,
     Project,
     SourceSpec,
     find_project,
     home_folder,
-    landing_folder,
+    landing_place,
     read_project,
 )
 from warehouse.home import Home
 from warehouse.landing.index import Index
+from warehouse.landing.object_store import Bucket
 from warehouse.landing.reports import SyncReport
 from warehouse.landing.spool import Engine
-from warehouse.landing.store import LocalStore
 from warehouse.settings import WarehouseSettings, load_settings
 from warehouse.sync import SyncContext, open_landing, run_sync
 
@@ -64,7 +65,9 @@ class Hub:
     @cached_property
     def home(self) -> Home:
         """Where everything lies; made when it is first written to."""
-        landing = landing_folder(self.root, self.env)
+        landing = landing_place(self.root, self.env)
+        if isinstance(landing, Bucket):
+            redactor.add(*(landing.options.get(name, "") for name in SECRET_OPTIONS))
         return Home(home_folder(self.root, self.env), landing)
 
     def warehouse_settings(self) -> WarehouseSettings:
@@ -284,7 +287,7 @@ def _asked(hub: Hub, spec: SourceSpec, what: str, look: Callable[[Connector, Any
 def _context(hub: Hub, spec: SourceSpec, what: str) -> Iterator[tuple[Connector, SyncContext]]:
     """A connector with all that a sync would hand it, under the source's lock; nothing is landed."""
     connector = open_connector(hub, spec)
-    store = LocalStore(hub.home.landing)
+    store = hub.home.store()
     with hub.home.lock_source(spec.source, what, clock=hub.clock):
         manifest = open_landing(store, spec.source, connector, hub.clock).manifest
         engine = Engine(store.scratch(spec.source))

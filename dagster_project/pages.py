@@ -44,7 +44,8 @@ def commands_page() -> str:
         ),
         (
             "Environment: `MUARA_PROJECT` the project folder; `MUARA_HOME` where everything is written (default `.muara` in the project); "
-            "`MUARA_LANDING` the landing zone elsewhere; `MUARA_AS_OF` builds as of this instant when `--as-of` is not given."
+            "`MUARA_LANDING` the landing zone elsewhere; `MUARA_AS_OF` builds as of this instant when `--as-of` is not given. "
+            "[Settings](settings.md) tells more of them."
         ),
     ]
     for name, parser in _commands(build_parser(), ()):
@@ -88,6 +89,9 @@ def settings_page() -> str:
         _fields(WarehouseSettings),
         "### `thresholds`",
         _fields(Thresholds),
+        "## Environment",
+        _table(["variable", "meaning"], [[f"`{name}`", words] for name, words in _ENVIRONMENT.items()]),
+        _BUCKETS,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -146,6 +150,30 @@ def connector_page(connector: type[Connector]) -> str:
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
+
+_ENVIRONMENT: Mapping[str, str] = {
+    "MUARA_PROJECT": "The project folder, where `--project` does not name it; else the current folder.",
+    "MUARA_HOME": "Where everything is written (relative to the project; default `.muara`).",
+    "MUARA_LANDING": "The landing zone elsewhere: a folder, or `s3://bucket/prefix` (`pip install 'muara[s3]'`).",
+    "MUARA_LANDING_CACHE_GB": "Local copies of parts of a landing zone on object storage, in gigabytes (default 20); the longest unused go first.",
+    "MUARA_AS_OF": "Builds as of this instant where `--as-of` is not given.",
+    "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN": (
+        "Credentials for the bucket. Without them the role of the pod, the container or the machine is used; profile files are not read."
+    ),
+    "AWS_REGION": "Region of the bucket (or `AWS_DEFAULT_REGION`; default us-east-1).",
+    "AWS_ENDPOINT_URL": "Another S3 than Amazon's (or `AWS_ENDPOINT_URL_S3`). Plain http for this machine only, unless `AWS_ALLOW_HTTP=true`.",
+}
+_BUCKETS = """\
+### Landing on object storage
+
+Parts, manifests, sync reports lie in the bucket; `MUARA_HOME` keeps local copies of the parts (DuckDB reads those), scratch data and locks.
+The published file stays local: copy it, or `muara export`, where others should read it.
+
+The store must be strongly consistent and know conditional puts (`If-Match`, `If-None-Match`): Amazon S3, MinIO, Cloudflare R2 and Ceph do.
+An OS lock is only seen on its own machine, so two machines can start a sync of one source at the same time. The manifest is put under a
+condition: the first to commit wins, the second fails with a sentence that says so, nothing of the first is lost, and running the second
+again brings what it had read. It costs calls, though, so let one machine at a time sync a source; Dagster's pools do that for runs of one
+deployment."""
 
 _TABLES = (
     "The same words stand as comments in the file: `select table_name, column_name, comment from duckdb_columns()`. Schema `main` is for analysts. "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import msgspec
 from assets.translation import Translation
 from connectors.sdk.errors import ConfigError
 from dagster_project.yamldoc import Document, read_documents
+from warehouse.landing.object_store import CACHE_BYTES, Bucket
 
 SOURCE_TYPE = "dagster_project.components.CrmSource"
 WAREHOUSE_TYPE = "dagster_project.components.Warehouse"
@@ -25,6 +27,19 @@ WAREHOUSE_TYPE = "dagster_project.components.Warehouse"
 _DOCUMENT_KEYS = {"type", "attributes", "requirements", "post_processing", "template_vars_module"}
 _SOURCE_KEY = re.compile(r"[a-z][a-z0-9_]*")
 _CRON_FIELDS = (5, 6)
+#: Environment variables of a bucket -> obstore's settings; later ones win.
+_AWS = {
+    "AWS_ACCESS_KEY_ID": "access_key_id",
+    "AWS_SECRET_ACCESS_KEY": "secret_access_key",
+    "AWS_SESSION_TOKEN": "session_token",
+    "AWS_DEFAULT_REGION": "region",
+    "AWS_REGION": "region",
+    "AWS_ENDPOINT_URL": "endpoint",
+    "AWS_ENDPOINT_URL_S3": "endpoint",
+}
+#: Those of them that must never be shown.
+SECRET_OPTIONS = ("secret_access_key", "session_token")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 #: Names a source cannot have: asset keys, folders and tables of ours.
 RESERVED_SOURCES = frozenset({"warehouse", "all", "ops", "main", "staging"})
 
@@ -102,14 +117,36 @@ def home_folder(root: Path, env: Mapping[str, str]) -> Path:
     return (root / Path(env.get("MUARA_HOME") or ".muara").expanduser()).resolve()
 
 
-def landing_folder(root: Path, env: Mapping[str, str]) -> Path | None:
-    """MUARA_LANDING (relative to the project), or None for the default inside the home. Raises ConfigError for an object store."""
+def landing_place(root: Path, env: Mapping[str, str]) -> Path | Bucket | None:
+    """MUARA_LANDING: a folder (relative to the project) or `s3://bucket/prefix`; None for the default inside the home.
+
+    A bucket's credentials come from the usual AWS_ variables; where there are none, from the machine's or the pod's role. Raises ConfigError.
+    """
     value = env.get("MUARA_LANDING")
     if not value:
         return None
-    if "://" in value:
-        raise ConfigError(f"MUARA_LANDING={value.split('://', 1)[0]}://…: only local folders are supported so far.")
-    return (root / Path(value).expanduser()).resolve()
+    if "://" not in value:
+        return (root / Path(value).expanduser()).resolve()
+    return Bucket(value, _bucket_options(env), cache_bytes=_cache_bytes(env))
+
+
+def _bucket_options(env: Mapping[str, str]) -> dict[str, str]:
+    options = {option: env[name] for name, option in _AWS.items() if env.get(name)}
+    endpoint = options.get("endpoint", "")
+    host = urllib.parse.urlsplit(endpoint).hostname or ""
+    if endpoint.startswith("http://") and host not in _LOOPBACK and env.get("AWS_ALLOW_HTTP", "").lower() != "true":
+        raise ConfigError(
+            f"AWS_ENDPOINT_URL {endpoint}: plain http would send deals unencrypted. Use https, or set AWS_ALLOW_HTTP=true."
+        )
+    return options
+
+
+def _cache_bytes(env: Mapping[str, str]) -> int:
+    value = env.get("MUARA_LANDING_CACHE_GB")
+    try:
+        return int(float(value) * 1e9) if value else CACHE_BYTES
+    except ValueError:
+        raise ConfigError(f"MUARA_LANDING_CACHE_GB={value!r} is no number of gigabytes.") from None
 
 
 def read_project(root: Path) -> Project:

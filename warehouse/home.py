@@ -1,6 +1,7 @@
 """Where things lie under MUARA_HOME, and the locks that keep two processes from doing one thing.
 
-    <home>/landing/<source>/     records of one source (`MUARA_LANDING` moves the folder)
+    <home>/landing/<source>/     records of one source (`MUARA_LANDING` moves the folder, also into object storage)
+    <home>/cache/<bucket>/       of landing on object storage: local copies of parts, scratch data, this machine's locks
     <home>/muara.duckdb          the published warehouse
     <home>/builds/               builds kept for rollback, and the one in the making
     <home>/dagster/              Dagster's own storage
@@ -28,6 +29,8 @@ import msgspec
 
 from connectors.sdk.clock import Clock
 from connectors.sdk.errors import ConfigError, MuaraError
+from warehouse.landing.object_store import Bucket, ObjectStore
+from warehouse.landing.store import LocalStore, Store
 
 _SOURCE_KEY = re.compile(r"[a-z0-9_]+")
 
@@ -51,16 +54,24 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Home:
-    """The folder that holds everything Muara writes. `landing` may lie elsewhere."""
+    """The folder that holds everything Muara writes. `landing` may lie elsewhere: in another folder, or in a bucket."""
 
-    def __init__(self, root: Path, landing: Path | None = None) -> None:
+    def __init__(self, root: Path, landing: Path | Bucket | None = None) -> None:
         self.root = Path(root).absolute()
-        self._landing = Path(landing).absolute() if landing is not None else self.root / "landing"
+        self.bucket = landing if isinstance(landing, Bucket) else None
+        if isinstance(landing, Bucket):
+            self._landing = self.root / "cache" / landing.folder
+        else:
+            self._landing = Path(landing).absolute() if landing is not None else self.root / "landing"
 
     @property
     def landing(self) -> Path:
-        """The landing zone: one folder per source."""
+        """The landing zone: one folder per source. Where landing lies in a bucket, the local folder that goes with it."""
         return _made(self._landing)
+
+    def store(self) -> Store:
+        """The landing zone as code reads and writes it. Raises ConfigError where the library for object storage is missing."""
+        return LocalStore(self.landing) if self.bucket is None else ObjectStore(self.bucket, self.landing)
 
     @property
     def published(self) -> Path:

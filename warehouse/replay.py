@@ -24,7 +24,7 @@ from warehouse.landing.manifest import Committed, Manifest, ReplayProgress, comm
 from warehouse.landing.parts import rows_of
 from warehouse.landing.reports import Notice, RowCounts, SyncReport, new_sync_id, write_report
 from warehouse.landing.spool import Engine, Spools
-from warehouse.landing.store import LocalStore, Store
+from warehouse.landing.store import Store
 from warehouse.sync import Progress, open_landing
 
 _COMMIT_ROWS = 50_000
@@ -59,7 +59,7 @@ def run_replay(
     """
     key = source_key or connector.source_key
     with home.lock_source(key, "replay", clock=clock):
-        place = store or LocalStore(home.landing)
+        place = store or home.store()
         committed = open_landing(place, key, connector, clock)
         engine = Engine(place.scratch(key))
         try:

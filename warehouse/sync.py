@@ -39,7 +39,7 @@ from warehouse.landing.reports import (
     write_report,
 )
 from warehouse.landing.spool import Engine
-from warehouse.landing.store import LocalStore, Store
+from warehouse.landing.store import Store
 from warehouse.landing.writer import Writer, WrongAccountError
 
 __all__ = ["SyncReport", "exit_code", "run_sync"]
@@ -74,7 +74,7 @@ def run_sync(
     """
     key = source_key or connector.source_key
     with home.lock_source(key, "sync", clock=clock):
-        place = store or LocalStore(home.landing)
+        place = store or home.store()
         committed = open_landing(place, key, connector, clock)
         run = _Run(connector, place, committed, clock=clock, calls=calls, on_progress=on_progress or _silent)
         return run.run(full=full, accept_deletes=accept_deletes, checkpoint_s=checkpoint_s)
@@ -292,7 +292,9 @@ class _Run:
         words = str(error) if isinstance(error, MuaraError | OSError) else "this is a bug, or the process was stopped"
         report.reasons = [f"{type(error).__name__}: {words}"]
         report.ended_at = self.clock.now()
-        with contextlib.suppress(OSError):  # a full disk must not hide what filled it
+        with contextlib.suppress(
+            OSError, MuaraError
+        ):  # a full disk must not hide what filled it, nor a bucket out of reach why
             write_report(self.store, self._cleaned(report))
 
     def _add_calls(self, report: SyncReport) -> None:

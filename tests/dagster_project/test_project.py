@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from connectors.sdk.errors import ConfigError
-from dagster_project.project import find_project, home_folder, landing_folder, read_project
+from dagster_project.project import find_project, home_folder, landing_place, read_project
 
 SOURCE = """\
 type: dagster_project.components.CrmSource
@@ -117,7 +117,40 @@ def test_the_project_is_named_by_flag_then_variable_then_folder(tmp_path):
 def test_home_and_landing_are_relative_to_the_project(tmp_path):
     assert home_folder(tmp_path, {}) == tmp_path / ".muara"
     assert home_folder(tmp_path, {"MUARA_HOME": "data"}) == tmp_path / "data"
-    assert landing_folder(tmp_path, {}) is None
-    assert landing_folder(tmp_path, {"MUARA_LANDING": "l"}) == tmp_path / "l"
-    with pytest.raises(ConfigError, match="only local folders"):
-        landing_folder(tmp_path, {"MUARA_LANDING": "s3://bucket/x"})
+    assert landing_place(tmp_path, {}) is None
+    assert landing_place(tmp_path, {"MUARA_LANDING": "l"}) == tmp_path / "l"
+
+
+def test_landing_on_object_storage_takes_the_usual_variables(tmp_path):
+    env = {
+        "MUARA_LANDING": "s3://deals/crm/landing/",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_DEFAULT_REGION": "us-east-2",
+        "AWS_REGION": "eu-central-1",
+        "MUARA_LANDING_CACHE_GB": "0.5",
+    }
+    place = landing_place(tmp_path, env)
+    assert (place.name, place.prefix, place.url) == ("deals", "crm/landing", "s3://deals/crm/landing")
+    assert place.options == {"access_key_id": "key", "region": "eu-central-1"}
+    assert place.cache_bytes == 500_000_000
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"MUARA_LANDING": "ftp://deals"}, "expected a folder, or s3://bucket/prefix"),
+        ({"MUARA_LANDING": "s3://"}, "expected a folder, or s3://bucket/prefix"),
+        ({"AWS_ENDPOINT_URL": "http://minio.example.com"}, "would send deals unencrypted"),
+        ({"MUARA_LANDING_CACHE_GB": "lots"}, "is no number of gigabytes"),
+    ],
+)
+def test_a_wrong_place_for_landing_is_said_at_once(tmp_path, changed, said):
+    with pytest.raises(ConfigError, match=said):
+        landing_place(tmp_path, {"MUARA_LANDING": "s3://deals", **changed})
+
+
+def test_plain_http_reaches_a_store_on_this_machine_or_where_it_is_allowed(tmp_path):
+    env = {"MUARA_LANDING": "s3://deals", "AWS_ENDPOINT_URL": "http://127.0.0.1:9000"}
+    assert landing_place(tmp_path, env).options["endpoint"] == "http://127.0.0.1:9000"
+    lan = {**env, "AWS_ENDPOINT_URL_S3": "http://minio.example.com", "AWS_ALLOW_HTTP": "true"}
+    assert landing_place(tmp_path, lan).options["endpoint"] == "http://minio.example.com"

@@ -125,7 +125,7 @@ def read_manifest(store: Store, source_key: str) -> Committed | None:
     if found is None:
         return None
     data, etag = found
-    where = store.locate(manifest_key(source_key))
+    where = store.where(manifest_key(source_key))
     try:
         head = msgspec.json.decode(data, type=_Head)
         if head.format > FORMAT:

@@ -17,9 +17,10 @@ def rows_of(con: duckdb.DuckDBPyConnection, store: Store, source_key: str, strea
 
     Raises LandingError naming the file when one cannot be opened, NewerSchemaError for a part from a newer Muara.
     """
+    store.fetch(f"{source_key}/{part.path}" for part in parts)
     selects = []
     for schema in sorted({part.schema for part in parts}):
-        paths = [store.locate(f"{source_key}/{part.path}") for part in parts if part.schema == schema]
+        paths = [_located(store, f"{source_key}/{part.path}") for part in parts if part.schema == schema]
         source = f"read_parquet({file_list(paths)}" + (")" if schema == MUARA_SCHEMA else ", union_by_name = true)")
         found = None if schema == MUARA_SCHEMA else _columns(con, source, paths)
         selects.append(f"select {select_list(stream, schema, found)} from {source}")
@@ -30,12 +31,14 @@ def rows_of(con: duckdb.DuckDBPyConnection, store: Store, source_key: str, strea
 
 def verified(store: Store, source_key: str, parts: Iterable[Part]) -> None:
     """Make sure that every part is there with the size and the digest that the manifest names. Raises LandingError naming the file."""
+    parts = list(parts)
+    store.fetch(f"{source_key}/{part.path}" for part in parts)
     for part in parts:
         key = f"{source_key}/{part.path}"
         size = store.size(key)
-        where = store.locate(key)
+        where = store.where(key)
         if size is None:
-            raise LandingError(f"landing part {where} is missing. Restore it from a backup; nothing was published.")
+            raise _missing(where)
         if size != part.bytes or store.sha256(key) != part.sha256:
             raise LandingError(f"landing part {where} is damaged. Restore it from a backup; nothing was published.")
 
@@ -49,6 +52,17 @@ def readable(source_key: str) -> Iterator[None]:
         raise LandingError(
             f"landing of {source_key} cannot be read: {str(error).splitlines()[0]} Restore the folder from a backup."
         ) from error
+
+
+def _located(store: Store, key: str) -> str:
+    try:
+        return store.locate(key)
+    except FileNotFoundError:
+        raise _missing(store.where(key)) from None
+
+
+def _missing(where: str) -> LandingError:
+    return LandingError(f"landing part {where} is missing. Restore it from a backup; nothing was published.")
 
 
 def _columns(con: duckdb.DuckDBPyConnection, source: str, paths: Sequence[str]) -> list[str]:

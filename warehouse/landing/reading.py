@@ -12,11 +12,11 @@ from typing import Any
 import duckdb
 
 from warehouse.home import Home
-from warehouse.landing.manifest import Manifest, read_manifest
+from warehouse.landing.manifest import Manifest, manifest_key, read_manifest
 from warehouse.landing.parts import rows_of, verified
 from warehouse.landing.reports import SyncReport, read_reports
 from warehouse.landing.schema import STREAMS, literal, quoted
-from warehouse.landing.store import LocalStore, Store
+from warehouse.landing.store import Store
 
 #: Columns of a landing view, in order: stream -> {column: type}.
 VIEW_COLUMNS = {stream: {"source_key": "VARCHAR", **columns} for stream, columns in STREAMS.items()}
@@ -27,7 +27,7 @@ def snapshot(home: Home, source_keys: Iterable[str], store: Store | None = None)
 
     Raises LandingError naming a manifest that cannot be understood.
     """
-    found_store = store or LocalStore(home.landing)
+    found_store = store or home.store()
     manifests = {}
     for key in sorted(set(source_keys)):
         committed = read_manifest(found_store, key)
@@ -38,12 +38,8 @@ def snapshot(home: Home, source_keys: Iterable[str], store: Store | None = None)
 
 def unconfigured(home: Home, source_keys: Iterable[str]) -> list[str]:
     """Landing folders that hold data of none of the given sources, sorted."""
-    known = set(source_keys)
-    return sorted(
-        folder.name
-        for folder in home.landing.iterdir()
-        if folder.name not in known and (folder / "state.json").is_file()
-    )
+    store, known = home.store(), set(source_keys)
+    return [key for key in store.folders() if key not in known and store.size(manifest_key(key)) is not None]
 
 
 class Snapshot:

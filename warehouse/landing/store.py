@@ -1,10 +1,13 @@
-"""Where landing keeps its bytes: a flat key space with durable, atomic puts. Callers know this protocol only, so object storage can follow."""
+"""Where landing keeps its bytes: a flat key space with durable, atomic puts. Callers know this protocol only: a folder here, a bucket in
+`object_store`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -45,8 +48,14 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Remove; nothing happens when it is not there."""
 
+    def copy(self, key: str, to: str) -> None:
+        """Create or replace `to` with the bytes of `key`, without reading them here. Raises FileNotFoundError."""
+
     def list(self, prefix: str) -> Iterator[Entry]:
         """All objects whose key begins with `prefix`, in the order of their keys."""
+
+    def folders(self) -> tuple[str, ...]:
+        """First parts of the keys, sorted: the sources."""
 
     def size(self, key: str) -> int | None:
         """Bytes of an object, None when there is none."""
@@ -54,8 +63,14 @@ class Store(Protocol):
     def sha256(self, key: str) -> str:
         """Hex digest of an object's bytes. Raises FileNotFoundError."""
 
+    def fetch(self, keys: Iterable[str]) -> None:
+        """These will be located: bring them near together. A missing one is no error here."""
+
     def locate(self, key: str) -> str:
-        """Path or URL under which DuckDB opens the object."""
+        """Path under which DuckDB opens the object."""
+
+    def where(self, key: str) -> str:
+        """How a person is told of the object; it need not exist."""
 
     def scratch(self, source_key: str) -> Path:
         """A local folder for spools and derived data of one source; its content may be lost at any time."""
@@ -115,6 +130,29 @@ class LocalStore:
         self.step(f"delete {key}")
         (self.root / key).unlink(missing_ok=True)
 
+    def copy(self, key: str, to: str) -> None:
+        """A hard link where the file system has them: parts are never written again."""
+        target = self._target(to)
+        beside = target.with_name(f".{target.name}.tmp")
+        beside.unlink(missing_ok=True)
+        self.step(f"copy {key}")
+        try:
+            os.link(self.root / key, beside)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            shutil.copyfile(self.root / key, beside)
+            fsync_file(beside)
+        self._rename(beside, target, to)
+
+    def folders(self) -> tuple[str, ...]:
+        """Folders by name; those that begin with a dot are none."""
+        if not self.root.is_dir():
+            return ()
+        return tuple(
+            sorted(item.name for item in self.root.iterdir() if item.is_dir() and not item.name.startswith("."))
+        )
+
     def list(self, prefix: str) -> Iterator[Entry]:
         """Objects by key; files in the making and folders that begin with a dot are none."""
         yield from _entries(os.path.join(self.root, prefix.rpartition("/")[0]), prefix.rpartition("/")[0], prefix)  # noqa: PTH118
@@ -131,9 +169,16 @@ class LocalStore:
         with (self.root / key).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    def fetch(self, keys: Iterable[str]) -> None:
+        """They are here."""
+
     def locate(self, key: str) -> str:
         """Absolute path of the object."""
         return str((self.root / key).absolute())
+
+    def where(self, key: str) -> str:
+        """The same."""
+        return self.locate(key)
 
     def scratch(self, source_key: str) -> Path:
         """`<source>/.work`, on the same file system as the parts, so that a put is a rename."""
