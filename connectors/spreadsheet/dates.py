@@ -19,24 +19,95 @@ from connectors.spreadsheet import words
 
 Kind = Literal["empty", "day", "instant", "ordered", "serial", "partial", "unreadable"]
 
+_TIME = r"\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?:\s*[ap]\.?m\.?)?"
 _ISO = re.compile(
-    r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:[t ]\s*(\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?:\s*[ap]\.?m\.?)?)\s*(z|utc|gmt|[+-]\d{2}:?\d{2})?)?"
+    rf"(\d{{4}})\s?([-/.])\s?(\d{{1,2}})\s?\2\s?(\d{{1,2}})\.?(?:(?:t|,?\s)\s*({_TIME})\s*(z|utc|gmt|[+-]\d{{2}}(?::?\d{{2}})?)?)?"
 )
 _COMPACT = re.compile(r"(19|20)(\d{2})(\d{2})(\d{2})")
-_NUMERIC = re.compile(
-    r"(\d{1,2})\s?([-/.])\s?(\d{1,2})\s?\2\s?(\d{4}|\d{2})(?:,?\s+(\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:\s*[ap]\.?m\.?)?))?"
+_NUMERIC = re.compile(rf"(\d{{1,2}})\s?([-/.])\s?(\d{{1,2}})\s?\2\s?(\d{{4}}|\d{{2}})(?:,?\s+({_TIME}))?")
+_EASTERN = re.compile(
+    rf"(\d{{4}})\s?(?:年|년)\s?(\d{{1,2}})\s?(?:月|월)\s?(\d{{1,2}})\s?(?:日|일)(?:\s+({_TIME}))?(?:\s*\(.\))?"
 )
-_EASTERN = re.compile(r"(\d{4})\s?年\s?(\d{1,2})\s?月\s?(\d{1,2})\s?日")
+_VIETNAMESE = re.compile(r"(?:ngày )?(\d{1,2}) tháng (\d{1,2})(?: năm|,)? (\d{4})")
+#: Japanese eras and the year before their first.
+_ERAS = {"令和": 2018, "平成": 1988, "昭和": 1925, "r": 2018, "h": 1988, "s": 1925}
+_ERA = re.compile(r"(令和|平成|昭和|[rhs])\s?(\d{1,2}|元)\s?(?:年|[./])\s?(\d{1,2})\s?(?:月|[./])\s?(\d{1,2})\s?日?")
 #: A year outside is a slip of the keyboard (0202, 2204), not a day of a deal.
 _YEARS = (1950, 2100)
+#: Thai calendars count from 543 years earlier; no deal is of the 26th century.
+_BUDDHIST = (2493, 2643)
 _CLOCK = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,](\d+))?)?(?:\s*([ap])\.?m\.?)?")
-_TAIL_CLOCK = re.compile(r"[,\s]+(\d{1,2}:\d{2}(?::\d{2})?(?:\s*[ap]\.?m\.?)?)$")
-_WORD = re.compile(r"[^\W\d_]+\.?|\d+(?:st|nd|rd|th|er|º|ª)?\.?|'\d{2}", re.UNICODE)
-_FILLERS = frozenset({"de", "del", "of", "the", "le", "den", "der", "am", "o", "di"})
-_PARTIAL = re.compile(
-    r"(?:q[1-4]|[1-4]q|h[12]|kw\s?\d{1,2}|w\d{1,2}|week\s?\d{1,2}|minggu.*|awal .*|akhir .*|early .*|late .*|mid .*|end of .*"
-    r"|(?:19|20)\d{2})(?:[\s/-]*(?:19|20)?\d{2})?|(?:19|20)\d{2}[-/ ]q[1-4]|\d{1,2}[/.-](?:19|20)\d{2}|(?:19|20)\d{2}-\d{1,2}"
+_TAIL_CLOCK = re.compile(
+    r"[,\s]+(?:at |um |à |alle |kl\.? |jam |pukul |klo )?(\d{1,2}:\d{2}(?::\d{2})?(?:\s*[ap]\.?m\.?)?)(?: uhr)?$"
 )
+_HEAD_CLOCK = re.compile(r"(\d{1,2}:\d{2}(?::\d{2})?)[,\s]+(\d.*)")
+#: Words behind a date that say nothing more ("12.06.2024 г.", "12.06.2024 (Wed)"), and Korean or Chinese halves of the day.
+_TAIL = re.compile(r"\s*(?:г|р|год|года|року|uhr|n\.e|พ\.ศ|ค\.ศ)\.?$|\s*[(（][^)）]{1,12}[)）]$|(?<=\d)\.$")
+_NUMBER_OR_WORD = re.compile(r"'\d{2}|\d+|[^\W\d_][^\s\d,/()-]*")
+_FILLERS = frozenset(
+    {
+        "de",
+        "del",
+        "of",
+        "the",
+        "le",
+        "den",
+        "der",
+        "am",
+        "o",
+        "di",
+        "a",
+        "st",
+        "nd",
+        "rd",
+        "th",
+        "er",
+        "do",
+        "da",
+        "dne",
+        "dnia",
+        "г",
+        "года",
+    }
+    | {
+        "год",
+        "р",
+        "року",
+        "la",
+        "el",
+        "il",
+        "at",
+        "on",
+        "том",
+        "tanggal",
+        "วันที่",
+        "พ.ศ",
+        "ค.ศ",
+        "د",
+        "i",
+        "på",
+        "sd",
+        "in",
+        "день",
+    }
+)
+_PARTIAL = re.compile(
+    r"(?:q[1-4]|[1-4]q|[1-4]\. ?quartal|t[1-4]|h[12]|kw\s?\d{1,2}|w\d{1,2}|v\.?\s?\d{1,2}|uge\s?\d{1,2}|week\s?\d{1,2}|minggu.*|awal .*|akhir .*"
+    r"|early .*|late .*|mid .*|end of .*|anfang .*|mitte .*|ende .*|début .*|fin .*|principios .*|mediados .*|\d{1,2}월.*|\d{1,2}月.*|[上下]半期"
+    r"|(?:19|20)\d{2})(?:[\s/-]*(?:19|20)?\d{2})?|(?:19|20)\d{2}[-/ ]?(?:q[1-4]|h[12]|w\d{1,2})|\d{1,2}[/.-](?:19|20)\d{2}|(?:19|20)\d{2}[-/.]\d{1,2}"
+    r"|\d{4}[年년]\s?\d{1,2}[月월].*|\d{1,2}[./-]\d{1,2}[./-]?|asap|soon|segera|this .*|next .*|nächste.*|bulan depan|tbd.*"
+)
+#: What a column's own header may say of the order of its dates: "(DD/MM/YYYY)", "TT.MM.JJJJ".
+_HINT = re.compile(
+    r"\b(?:(d{1,2}|t{1,2}|j{1,2}|д{1,2}|g{1,2}|η{1,2})[-/. ]?(?:m{1,3}|м{1,2}|a{2}|k{2}|μ{1,2})|(m{1,2}[-/. ]?d{1,2}))"
+    r"[-/. ]?(?:y|j|a|г|v|r|p|e|å|ε|t|$)"
+)
+
+
+def order_hint(header: str) -> str | None:
+    """The order that a header names ("Date (DD/MM/YYYY)"), None where it names none."""
+    match = _HINT.search(words.fold(header))
+    return None if match is None else "mdy" if match[2] else "dmy"
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -65,9 +136,10 @@ def parse(cell: object) -> Parsed:
     if isinstance(cell, str):
         return _text(cell)
     if isinstance(cell, datetime):
-        return Parsed("instant" if cell.time() != time(0) else "day", cell.date(), cell.time(), native=True)
+        at = cell.time().replace(microsecond=0)
+        return _native(cell.date(), at if at != time(0) else None)
     if isinstance(cell, date):
-        return Parsed("day", cell, native=True)
+        return _native(cell, None)
     if isinstance(cell, bool):
         return UNREADABLE
     if isinstance(cell, int | float):
@@ -75,9 +147,18 @@ def parse(cell: object) -> Parsed:
     return UNREADABLE
 
 
+def _native(day: date, at: time | None) -> Parsed:
+    """A real date of a workbook. Day zero (1899-12-30, 1900-01-00) is what a program shows for an empty cell."""
+    if not _YEARS[0] <= day.year <= _YEARS[1]:
+        return UNREADABLE
+    return Parsed("instant" if at else "day", day, at, native=True)
+
+
 def _number(value: Decimal) -> Parsed:
     if 20000 <= value <= 60000:
         return Parsed("serial", serial=value)
+    if 19_500_101 <= value <= 21_001_231 and value == int(value) and (match := _COMPACT.fullmatch(str(int(value)))):
+        return _day(int(match[1] + match[2]), int(match[3]), int(match[4]))
     return UNREADABLE
 
 
@@ -86,17 +167,34 @@ def _text(cell: str) -> Parsed:
     text = words.fold(cell).strip("'")
     if text in words.nothing():
         return EMPTY
+    found = _shaped(text)
+    if found is None and (shorter := _TAIL.sub("", text).strip()) != text:
+        found = _shaped(shorter)
+        text = shorter if found else text
+    if found is None and (match := _HEAD_CLOCK.fullmatch(text)):
+        found = _shaped(f"{match[2]} {match[1]}")
+    if found is not None:
+        return found
+    if re.fullmatch(r"\d{5}(?:[.,]\d+)?", text):
+        return _number(Decimal(text.replace(",", ".")))
+    return _worded(text)
+
+
+def _shaped(text: str) -> Parsed | None:
+    """A date in figures, None for any other text."""
     if match := _ISO.fullmatch(text):
         return _day(int(match[1]), int(match[3]), int(match[4]), match[5], match[6])
     if match := _COMPACT.fullmatch(text):
         return _day(int(match[1] + match[2]), int(match[3]), int(match[4]))
     if match := _EASTERN.fullmatch(text):
-        return _day(int(match[1]), int(match[2]), int(match[3]))
+        return _day(int(match[1]), int(match[2]), int(match[3]), match[4])
     if match := _NUMERIC.fullmatch(text):
         return _ordered(int(match[1]), int(match[3]), _year(match[4]), match[5])
-    if re.fullmatch(r"\d{5}(?:[.,]\d+)?", text):
-        return _number(Decimal(text.replace(",", ".")))
-    return _worded(text)
+    if match := _ERA.fullmatch(text):
+        return _day(_ERAS[match[1]] + (1 if match[2] == "元" else int(match[2])), int(match[3]), int(match[4]))
+    if match := _VIETNAMESE.fullmatch(text):
+        return _day(int(match[3]), int(match[2]), int(match[1]))
+    return None
 
 
 def _year(text: str) -> int:
@@ -123,7 +221,12 @@ def _clock(text: str | None) -> time | None:
     return time(hour, minute, second, micro)
 
 
+def _gregorian(year: int) -> int:
+    return year - 543 if _BUDDHIST[0] <= year <= _BUDDHIST[1] else year
+
+
 def _day(year: int, month: int, day: int, clock: str | None = None, zone: str | None = None) -> Parsed:
+    year = _gregorian(year)
     if not _YEARS[0] <= year <= _YEARS[1]:
         return UNREADABLE
     try:
@@ -137,13 +240,13 @@ def _day(year: int, month: int, day: int, clock: str | None = None, zone: str | 
     if zone is not None:
         offset = 0
         if zone[0] in "+-":
-            digits = zone[1:].replace(":", "")
+            digits = zone[1:].replace(":", "").ljust(4, "0")
             offset = (int(digits[:2]) * 60 + int(digits[2:])) * (-1 if zone[0] == "-" else 1)
     return Parsed("instant" if at is not None else "day", when, at, offset)
 
 
 def _ordered(first: int, second: int, year: int, clock: str | None) -> Parsed:
-    at = _clock(clock)
+    at, year = _clock(clock), _gregorian(year)
     if (clock is not None and at is None) or not (1 <= first <= 31 and 1 <= second <= 31) or min(first, second) > 12:
         return UNREADABLE
     if not _YEARS[0] <= year <= _YEARS[1]:
@@ -157,15 +260,14 @@ def _worded(text: str) -> Parsed:
     if match := _TAIL_CLOCK.search(text):
         clock, text = match[1], text[: match.start()]
     months, weekdays = words.months(), words.words("weekdays")
-    month, numbers = None, []
-    for word in _WORD.findall(text.replace("-", " ").replace("/", " ").replace(",", " ")):
-        bare = word.rstrip(".")
-        number = re.fullmatch(r"(\d+)(?:st|nd|rd|th|er|º|ª)?|('\d{2})", bare)
-        if number:
-            numbers.append(number[1] or number[2])
-        elif bare in months and month is None:
-            month = months[bare]
-        elif bare not in weekdays and bare not in _FILLERS:
+    month, numbers, is_thai = None, [], False
+    for word in _NUMBER_OR_WORD.findall(text):
+        plain = word.strip(".'")
+        if plain.isdecimal():
+            numbers.append(word)
+        elif month is None and (number := months.get(plain) or months.get(words.bare(plain))):
+            month, is_thai = number, "\u0e01" <= plain[0] <= "\u0e2e"
+        elif plain not in weekdays and plain not in _FILLERS:
             return PARTIAL if _PARTIAL.fullmatch(text) else UNREADABLE
     if month is None:
         return PARTIAL if _PARTIAL.fullmatch(text) else UNREADABLE
@@ -178,7 +280,8 @@ def _worded(text: str) -> Parsed:
         first, second = second, first
     if len(first.lstrip("'")) > 2 or len(second.lstrip("'")) not in (2, 4):
         return UNREADABLE
-    return _day(_year(second), month, int(first), clock)
+    year = 2500 + int(second) if is_thai and len(second) == 2 else _year(second)
+    return _day(year, month, int(first), clock)
 
 
 class DateColumn:
@@ -188,6 +291,8 @@ class DateColumn:
         self.counts: dict[str, int] = {}
         self.rows: dict[str, list[int]] = {"dmy": [], "mdy": [], "ambiguous": [], "unreadable": [], "partial": []}
         self.order: str | None = None
+        #: The order that the column's header names, if it does.
+        self.hint: str | None = None
         self.native_days = 0
 
     def see(self, row: int, cell: object) -> Parsed:
@@ -214,6 +319,7 @@ class DateColumn:
 
     def merge(self, other: DateColumn) -> None:
         """Add what another table's column of the same name showed."""
+        self.hint = self.hint or other.hint
         for kind, count in other.counts.items():
             self.counts[kind] = self.counts.get(kind, 0) + count
         for what, rows in other.rows.items():
@@ -245,6 +351,9 @@ class DateColumn:
             self.order = "dmy" if seen_dmy else "mdy"
             return None
         if not self.rows["ambiguous"]:
+            return None
+        if self.hint is not None:
+            self.order = self.hint
             return None
         if locale is None or locale.order is None:
             return (

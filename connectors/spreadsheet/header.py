@@ -96,10 +96,14 @@ def _score(cells: list[Cell], wanted: set[str], below: list[tuple[int, list[Cell
     )
     if len(folded) < 2 or data_like > len(folded) / 2:
         return 0.0
-    known = {field for name in folded for field, _ in words.synonyms().get(name, ())[:1]}
-    part = sum(1 for name in folded if name not in words.synonyms() and _known_by_word(name))
-    stages = sum(1 for name in folded if words.rung(name) is not None)
-    hits = len(known) + 0.5 * part + 0.7 * stages + 3 * len(folded & wanted)
+    stages = {name for name in folded if words.rung(name) is not None}
+    named = folded - stages
+    known = {words.synonyms()[name][0][0] for name in named if name in words.synonyms() and len(name) > 1}
+    weak = {words.synonyms()[name][0][0] for name in named & words.weak_headers() if name in words.synonyms()}
+    weak -= {words.synonyms()[name][0][0] for name in named - words.weak_headers() if name in words.synonyms()}
+    part = sum(1 for name in named if name not in words.synonyms() and _known_by_word(name))
+    hits = len(known) - 0.4 * len(weak & known) + 0.5 * part + 0.7 * len(stages) + 3 * len(folded & wanted)
+    hits -= 0.5 * data_like
     if hits < 1:
         return 0.0
     width = sum(1 for text in texts if text)

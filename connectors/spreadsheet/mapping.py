@@ -6,6 +6,7 @@ with both names, for the others both stay plain columns and a note says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -56,6 +57,12 @@ class Profile:
         text = text_of(cell)
         if len(self.texts) < 500 or text in self.texts:
             self.texts[text] = self.texts.get(text, 0) + 1
+
+    @property
+    def is_count(self) -> bool:
+        """Whether the column may only number its rows: whole numbers, none far above the number of rows. A row number is no key."""
+        plain = [text for text in self.texts if text.isdecimal()]
+        return len(plain) == len(self.texts) and all(int(text) <= 2 * self.filled + 10 for text in plain)
 
     @property
     def is_dates(self) -> bool:
@@ -184,12 +191,14 @@ def _by_words(
 ) -> list[tuple[str, list[Header], str]]:
     """(field, columns that may be it, how they matched), the best match of each field only, each column used once."""
     offers: dict[str, dict[int, list[Header]]] = {}
+    choices: dict[int, int] = {}
     for header in head.headers:
         if header.index in claimed or not header.given:
             continue
-        for field, rank in _offers(header, held[header.index], is_log=is_log):
-            if field not in taken:
-                offers.setdefault(field, {}).setdefault(rank, []).append(header)
+        offered = [pair for pair in _offers(header, held[header.index], is_log=is_log) if pair[0] not in taken]
+        choices[header.index] = len(offered)
+        for field, rank in offered:
+            offers.setdefault(field, {}).setdefault(rank, []).append(header)
     used: set[int] = set()
     found: list[tuple[str, list[Header], str]] = []
     for rank, how in ((0, "header"), (1, "header (a general word)"), (2, "word in the header")):
@@ -199,10 +208,21 @@ def _by_words(
                 continue
             if field in ("status", "stage") and len(columns) > 1:
                 columns = _telling(columns, held)
+            if len(columns) > 1:
+                columns = _only(columns, held, choices)
             found.append((field, columns, how))
             taken.add(field)
             used |= {header.index for header in columns}
     return found
+
+
+def _only(columns: list[Header], held: list[Profile], choices: dict[int, int]) -> list[Header]:
+    """Of several columns that may be a field: the one that holds something, or that can be nothing else; all of them if it stays open."""
+    filled = [header for header in columns if held[header.index].filled]
+    for narrowed in (filled, [header for header in filled or columns if choices[header.index] == 1]):
+        if len(narrowed) == 1:
+            return narrowed
+    return columns
 
 
 def _telling(columns: list[Header], held: list[Profile]) -> list[Header]:
@@ -218,47 +238,66 @@ def _telling(columns: list[Header], held: list[Profile]) -> list[Header]:
 
 def _offers(header: Header, held: Profile, *, is_log: bool) -> list[tuple[str, int]]:
     """Fields that a column may be, with rank: 0 whole header, 1 whole header of a general word, 2 by a word in it."""
-    names = [words.fold_header(header.given)]
-    if header.lower:
-        names.append(words.fold_header(header.lower))
+    names = _names(header)
+    for name in names:
+        found = [field for field, _ in words.synonyms().get(name, ())]
+        fits = [field for field in dict.fromkeys(found) if _fits(field, held, is_log=is_log, name=name)]
+        if fits:
+            rank = 1 if name in words.weak_headers() else 0
+            return [(field, rank) for field in _settle(fits, held)]
+        if found:
+            return []
+    hits = [field for name in names[:2] for field in _within(name)]
+    return [(field, 2) for field in hits if _fits(field, held, is_log=is_log)][:1]
+
+
+_BRACKETED = re.compile(r"[(\[{（【<][^)\]}）】>]*[)\]}）】>]?")
+_PARTS = re.compile(r"\s*[/|\n–—]\s*|\s+-\s+")
+
+
+def _names(header: Header) -> list[str]:
+    """A header in the ways it may be looked up: whole, its lower row, without an export's prefix, without units, either language of two."""
+    texts = [header.given, header.lower]
+    names = [words.fold_header(text) for text in texts if text]
     names += [
         name.removeprefix(prefix).strip()
         for name in names
-        for prefix in ("deal - ", "deal – ")
+        for prefix in ("deal - ", "deal – ", "deal ")
         if name.startswith(prefix)
     ]
-    names += [bare for name in names if (bare := _without_currency(name)) != name]
-    for name in names:
-        found = [field for field, _ in words.synonyms().get(name, ())]
-        fits = [field for field in dict.fromkeys(found) if _fits(field, held, is_log=is_log)]
-        if fits:
-            rank = 1 if name in words.weak_headers() else 0
-            return [(field, rank) for field in (fits[:1] if len(fits) == 1 else _settle(fits, held))]
-        if found:
-            return []
-    return [(field, 2) for field in _within(names[0]) if _fits(field, held, is_log=is_log)][:1]
+    names += [_without_currency(name) for name in names]
+    for text in texts:
+        plain = _BRACKETED.sub(" ", text).strip()
+        pieces = [plain, *_PARTS.split(plain), *_BRACKET_INSIDE.findall(text)]
+        names += [_without_currency(words.fold_header(piece)) for piece in pieces if piece.strip()]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+_BRACKET_INSIDE = re.compile(r"[(（【]([^)）】]{3,})[)）】]")
 
 
 def _without_currency(name: str) -> str:
-    """A header without the currency behind it ("deal value usd", "nilai proyek rp")."""
+    """A header without the currency or unit behind or before it ("deal value usd", "nilai proyek rp juta", "usd amount")."""
     parts = name.split(" ")
-    while len(parts) > 1 and (
-        parts[-1].upper() in words.currency_codes() or parts[-1] in words.currency_signs() or parts[-1] == "in"
-    ):
+    while len(parts) > 1 and (money.is_unit(parts[-1]) or parts[-1] in ("in", "en", "w", "v", "i", "dalam", "в")):
         parts.pop()
+    while len(parts) > 1 and (parts[0].upper() in words.currency_codes() or parts[0] in ("est", "total")):
+        parts = parts[1:]
     return " ".join(parts)
 
 
 def _settle(fits: list[str], held: Profile) -> list[str]:
     """One field for a header that may be two ("Peluang" and "Chance" are a deal or a probability): by what the column holds."""
-    if "probability" in fits:
-        return ["probability"] if held.is_percent else [field for field in fits if field != "probability"][:1]
-    return fits[:1]
+    if len(fits) > 1 and "probability" in fits:
+        return ["probability"] if held.is_percent else [field for field in fits if field != "probability"]
+    return fits
 
 
 def _within(name: str) -> list[str]:
     """Fields whose synonym stands inside a longer header as whole words, the longest synonym first."""
     parts = name.split(" ")
+    if len(parts) == 1:
+        return _at_the_end(name)
     if not 2 <= len(parts) <= 5 or words.never_within() & set(parts):
         return []
     hits: list[tuple[int, str]] = []
@@ -274,9 +313,22 @@ def _within(name: str) -> list[str]:
     return list(dict.fromkeys(field for size, field in hits if size == longest))
 
 
-def _fits(field: str, held: Profile, *, is_log: bool) -> bool:
+def _at_the_end(name: str) -> list[str]:
+    """Fields whose synonym ends a header in a script without blanks ("売上見込金額" ends with 金額): the longest one counts."""
+    for start in range(1, len(name) - 1):
+        piece = name[start:]
+        if piece.isascii() or not words.has_no_blanks(piece):
+            return []
+        if piece in words.synonyms() and piece not in words.weak_headers():
+            return [field for field, _ in words.synonyms()[piece]]
+    return []
+
+
+def _fits(field: str, held: Profile, *, is_log: bool, name: str = "") -> bool:
     """Whether a column's content can be this field; an empty column can be anything."""
     if field in LOG_FIELDS and not is_log:
+        return False
+    if field == "deal_id" and name in words.counters() and held.is_count:
         return False
     if held.filled == 0:
         return True

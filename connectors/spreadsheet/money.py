@@ -20,6 +20,11 @@ Kind = Literal["empty", "number", "text", "unreadable"]
 _DIGITS = re.compile(r"\d[\d.,'’\s]*\d|\d|[.,]\d+")
 #: What most cells are; nothing about them is ambiguous.
 _PLAIN = re.compile(r"(-?)(\d+(\.\d{1,2})?)", re.ASCII)
+_SCIENTIFIC = re.compile(r"-?\d(?:[.,]\d+)?e[+-]?\d{1,2}")
+#: Arabic marks of decimals and groups.
+_ARABIC = str.maketrans({"٫": ",", "٬": "'", "،": ","})
+#: "1億2000万", "3억 5천만": East Asian amounts in several steps.
+_STEPS = re.compile(r"(\d[\d,.]*)\s?(兆|万亿|萬億|亿|億|억|千万|千萬|천만|百万|百萬|백만|万|萬|만|千|천)")
 _DASH_TAIL = re.compile(r"([.,])\s?[-–—]{1,2}$")
 _GROUP3 = re.compile(r"\d{1,3}(?:_\d{3})+")
 _LAKH = re.compile(r"\d{1,2}(?:_\d{2})*_\d{3}")
@@ -61,9 +66,13 @@ def parse(cell: object) -> Parsed:
 
 @lru_cache(maxsize=1 << 13)
 def _text(cell: str) -> Parsed:
-    text = words.fold(cell).replace("−", "-").strip("'\u2019 ")
+    text = words.fold(cell).replace("−", "-").translate(_ARABIC).strip("'\u2019 ")
     if text in words.nothing():
         return EMPTY
+    if _SCIENTIFIC.fullmatch(text):
+        return Parsed("number", Decimal(text.replace(",", ".")))
+    if (total := _in_steps(text)) is not None:
+        text = total
     negative = False
     if text.startswith("(") and text.endswith(")"):
         negative, text = True, text[1:-1].strip()
@@ -95,6 +104,24 @@ def _text(cell: str) -> Parsed:
     return Parsed("text", None, digits, negative, mark, ambiguous, multiplier, sign, is_percent)
 
 
+def _in_steps(text: str) -> str | None:
+    """An amount in several East Asian steps as plain digits with what stands around them; None for any other text."""
+    steps = list(_STEPS.finditer(text))
+    if len(steps) < 2:
+        return None
+    start, end, total, last = steps[0].start(), steps[0].start(), Decimal(0), None
+    for step in steps:
+        power = next(power for lang in ("zh", "ja", "ko") if (power := words.multipliers(lang).get(step[2])))
+        between = text[end : step.start()].strip()
+        if between or (last is not None and power >= last) or "." in step[1]:
+            return None
+        total, last, end = total + Decimal(step[1].replace(",", "")) * 10**power, power, step.end()
+    tail = re.match(r"\s?(\d{1,4})(?!\d)", text[end:])
+    if tail:
+        total, end = total + int(tail[1]), end + tail.end()
+    return f"{text[:start]}{int(total)}{text[end:]}"
+
+
 def _minus(before: str, after: str, *, negative: bool) -> tuple[bool, str, str]:
     for dash in ("-", "–"):
         if before.startswith(dash) or before.endswith(dash):
@@ -123,6 +150,11 @@ def _meaning(word: str) -> tuple[str, tuple[str, ...]]:
             # "TEUR", "T€": a German thousand; nobody writes a trillion in front of its currency.
             return "both", (right, "tsd" if left == "t" else left)
     return "unknown", ()
+
+
+def is_unit(word: str) -> bool:
+    """Whether a folded word is a currency, a multiplier, or both together ("usd", "rp", "juta", "teur")."""
+    return _meaning(word)[0] != "unknown"
 
 
 def _is_currency(word: str) -> bool:
@@ -184,6 +216,9 @@ class MoneyColumn:
         self.max_plain = Decimal(0)
         self.decimal: str | None = None
         self.language: str | None = None
+        #: A unit that the header states for the whole column ("Amount (k€)"), as a multiplier word, and its power of ten once decided.
+        self.unit: str | None = None
+        self.unit_power = 0
 
     def see(self, row: int, cell: object) -> Parsed:
         """Count one cell; returns what it says."""
@@ -223,6 +258,7 @@ class MoneyColumn:
         for word, rows in other.multipliers.items():
             self.multipliers[word] = (self.multipliers.get(word, []) + rows)[:10]
         self.signs |= other.signs
+        self.unit = self.unit or other.unit
         self.max_plain = max(self.max_plain, other.max_plain)
 
     @property
@@ -264,27 +300,41 @@ class MoneyColumn:
         return None
 
     def _decide_multipliers(self, locale: words.Locale | None, currencies: frozenset[str]) -> str | None:
-        if not self.multipliers:
+        used = sorted({*self.multipliers, *([self.unit] if self.unit else [])})
+        if not used:
             return None
-        if locale is not None and all(self._power(word, locale.language) is not None for word in self.multipliers):
-            self.language = locale.language
+        self.language = self._language(used, locale, currencies)
+        if self.language is not None:
+            self.unit_power = (self._power(self.unit, self.language) or 0) if self.unit else 0
             return None
-        open_languages = [
-            language
-            for language in words.multiplier_languages()
-            if all(self._power(word, language) is not None for word in self.multipliers)
-        ]
-        if "IDR" in currencies and "id" in open_languages:
-            open_languages = ["id"]
-        meanings = {tuple(self._power(word, lang) for word in sorted(self.multipliers)) for lang in open_languages}
-        if len(meanings) == 1 and locale is None:
-            self.language = open_languages[0]
-            return None
+        if self.unit and not self.multipliers:
+            return (
+                f"the unit {self.unit!r} in the header means different numbers in different languages "
+                "(M is a million in English, a miliar in Indonesian). Set `locale` to the language of the sheet"
+            )
         rows = [row for found in self.multipliers.values() for row in found]
         return (
             f"the multipliers in rows {_some(rows)} mean different numbers in different languages "
             "(M is a million in English, a miliar in Indonesian). Set `locale` to the language of the sheet"
         )
+
+    def _language(self, used: list[str], locale: words.Locale | None, currencies: frozenset[str]) -> str | None:
+        """The language whose multipliers these are: the locale's, else one of those that agree on what they mean; None in doubt."""
+        if locale is not None and all(self._power(word, locale.language) is not None for word in used):
+            return locale.language
+        if all(word in words.multipliers("any") for word in used):
+            return "any"
+        fit = [
+            language
+            for language in words.multiplier_languages()
+            if all(self._power(word, language) is not None for word in used)
+        ]
+        if "IDR" in currencies and "id" in fit:
+            return "id"
+        if currencies - {"IDR"}:
+            fit = [language for language in fit if language != "id"]
+        meanings = {tuple(self._power(word, language) for word in used) for language in fit}
+        return fit[0] if len(meanings) == 1 else None
 
     @staticmethod
     def _power(word: str, language: str) -> int | None:
@@ -292,8 +342,8 @@ class MoneyColumn:
 
     def value(self, parsed: Parsed) -> Decimal | None:
         """The amount of a cell under what the column decided; None for empty or unreadable cells."""
-        if parsed.kind == "number":
-            return parsed.value
+        if parsed.kind == "number" and parsed.value is not None:
+            return parsed.value * 10**self.unit_power if self.unit_power else parsed.value
         if parsed.kind != "text":
             return None
         digits = parsed.digits
@@ -309,6 +359,8 @@ class MoneyColumn:
             if power is None:
                 return None
             number *= 10**power
+        elif self.unit_power:
+            number *= 10**self.unit_power
         return -number if parsed.negative else number
 
 
@@ -327,6 +379,92 @@ def currency_of(sign: str, *, default: str | None, locale: words.Locale | None) 
     if sign == "¥" and locale is not None:
         return {"ja": "JPY", "zh": "CNY"}.get(locale.language)
     return None
+
+
+_BRACKETS = re.compile(r"[(\[（【]([^)\]）】]*)[)\]）】]")
+_UNIT_FILLERS = frozenset(
+    {
+        "in",
+        "en",
+        "dalam",
+        "w",
+        "v",
+        "i",
+        "в",
+        "у",
+        "of",
+        "de",
+        "net",
+        "netto",
+        "gross",
+        "brutto",
+        "ht",
+        "ttc",
+        "excl",
+        "excl.",
+        "incl",
+        "incl.",
+    }
+    | {
+        "vat",
+        "tax",
+        "ex",
+        "bez",
+        "dph",
+        "vat.",
+        "est",
+        "est.",
+        "单位:",
+        "單位:",
+        "単位:",
+        "단위:",
+        "単位",
+        "单位",
+        "單位",
+        "단위",
+        "税抜",
+        "税込",
+        "satuan",
+        "total",
+    }
+)
+
+
+def unit_of(header: str) -> tuple[str | None, str | None]:
+    """(currency sign or code, multiplier word) that a header states: "Amount (k€)", "Nilai (Rp juta)", "Сумма, тыс. руб.", "Wert in TEUR"."""
+    folded = words.fold(header)
+    pieces = [match[1] for match in _BRACKETS.finditer(folded)]
+    plain = _BRACKETS.sub(" ", folded)
+    pieces += plain.rsplit(",", 1)[1:]
+    sign, multiplier = None, None
+    for piece in pieces:
+        found = _unit(_tokens(piece))
+        sign, multiplier = sign or found[0], multiplier or found[1]
+    tail: list[str] = []
+    for token in reversed(_tokens(plain.replace(",", " "))[1:]):
+        if (len(token) < 2 and not _is_sign(token)) or not is_unit(token):
+            break
+        tail.insert(0, token)
+    found = _unit(tail)
+    return sign or found[0], multiplier or found[1]
+
+
+def _is_sign(token: str) -> bool:
+    return not token.isalpha() and _is_currency(token)
+
+
+def _unit(tokens: list[str]) -> tuple[str | None, str | None]:
+    sign, multiplier = None, None
+    for token in tokens:
+        for part in [token] if is_unit(token) else [one for one in re.split(r"[:/]", token) if one]:
+            if part in _UNIT_FILLERS:
+                continue
+            kind, meaning = _meaning(part)
+            if kind == "unknown":
+                return None, None
+            sign = meaning[0] if kind in ("sign", "both") else sign
+            multiplier = meaning[-1] if kind in ("multiplier", "both") else multiplier
+    return sign, multiplier
 
 
 def _some(rows: list[int]) -> str:

@@ -117,6 +117,8 @@ def choose(grids: Sequence[Grid], asked: Table, *, needs_stage: bool = True) -> 
     _log_beside(fit, plans, asked)
     taken = [plan.grid for plan in fit]
     for plan in fit:
+        for note in plan.mapping.notes:
+            plan.warn("columns_in_doubt", f"{plan.where}: {note}; kept as plain columns. Say which with `columns:`.")
         plan.siblings = tuple(grid for grid in grids if grid not in taken)
         if needs_stage or plan.layout == "log":
             _demand(plan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -24,8 +23,6 @@ _CENT4 = Decimal("0.0001")
 _MAX_NAMED_CELLS = 8
 #: Longer texts are neither a word for nothing nor an error value.
 _LONGEST_WORD = 16
-#: Header like "Nilai (Rp)" or "Amount in EUR".
-_HEADER_CURRENCY = re.compile(r"[(\[]\s*([^)\]]{1,4})\s*[)\]]|(?:\bin\s+|,\s*)([A-Za-z]{3}|[€$£¥])\s*$|\b([A-Z]{3})$")
 
 
 class Reader:
@@ -54,8 +51,7 @@ class Reader:
         index = self.plan.fields.get("amount")
         if index is None:
             return None
-        match = _HEADER_CURRENCY.search(self.plan.head.headers[index].given)
-        sign = words.fold(next((part for part in match.groups() if part), "")) if match else ""
+        sign, _ = money.unit_of(self.plan.head.headers[index].given)
         asked = self.plan.asked
         return money.currency_of(sign, default=asked.default_currency, locale=asked.locale) if sign else None
 

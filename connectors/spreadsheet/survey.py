@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from connectors.sdk.errors import ConfigError
-from connectors.spreadsheet import board, keys, mapping, words
+from connectors.spreadsheet import board, dates, keys, mapping, money, words
 from connectors.spreadsheet.dates import DateColumn
 from connectors.spreadsheet.grid import Cell, letter, place, text_of
 from connectors.spreadsheet.keys import KeyChoice, Uniqueness
@@ -61,7 +61,11 @@ def survey(plans: list[SheetPlan], *, chosen: Sequence[str] = ()) -> Surveyed:
 def _columns(plan: SheetPlan, choice: KeyChoice | None, seen: Uniqueness) -> None:
     """One pass: counts, dropped rows, evidence of dates and amounts, labels of stages, keys."""
     plan.dates = {index: DateColumn() for index in needed_dates(plan)}
+    for index, column in plan.dates.items():
+        column.hint = dates.order_hint(plan.head.headers[index].given)
     plan.money = {index: MoneyColumn() for index in needed_money(plan)}
+    if (amount := plan.fields.get("amount")) is not None:
+        plan.money[amount].unit = money.unit_of(plan.head.headers[amount].given)[1]
     stage = plan.fields.get("to_stage", plan.fields.get("stage")) if plan.layout == "log" else plan.fields.get("stage")
     pipeline = plan.fields.get("pipeline")
     watched: list[tuple[int, Callable[[int, Cell], object]]] = [
@@ -162,14 +166,32 @@ def _decide(plans: list[SheetPlan]) -> None:
             amounts = priced[words.fold(plan.head.headers[index].text)]
             _refuse(plan, index, amounts.decide(plan.asked.locale, _currencies(plan, amounts)))
             plan.money[index] = amounts
+            _check_unit(plan, index, amounts)
         if "probability" in plan.fields:
             plan.percent_points = plan.money[plan.fields["probability"]].max_plain > 1
         _settle_status(plan)
 
 
 def _currencies(plan: SheetPlan, amounts: MoneyColumn) -> frozenset[str]:
-    seen = {"IDR" for sign in amounts.signs if sign.startswith(("rp", "idr"))}
-    return frozenset(seen | {plan.asked.default_currency or ""})
+    index = plan.fields.get("amount")
+    stated = money.unit_of(plan.head.headers[index].given)[0] if index is not None else None
+    signs = amounts.signs | ({stated} if stated else set())
+    codes = {money.currency_of(sign, default=None, locale=plan.asked.locale) or sign for sign in signs}
+    return frozenset(codes | ({plan.asked.default_currency} if plan.asked.default_currency else set()))
+
+
+def _check_unit(plan: SheetPlan, index: int, amounts: MoneyColumn) -> None:
+    """Say that amounts are multiplied because the header says so, and when it looks as if they had been already."""
+    if not amounts.unit_power:
+        return
+    head = plan.head.headers[index]
+    text = f"{plan.where}, column {head.letter} {head.label!r}: amounts are multiplied by {10**amounts.unit_power:,}, as the header says"
+    if amounts.max_plain * 10**amounts.unit_power >= 10**12:
+        text += (
+            f"; the largest would be {amounts.max_plain * 10**amounts.unit_power:,}. If the cells hold whole amounts already, take the "
+            "unit out of the header"
+        )
+    plan.warn("header_unit", text + ".")
 
 
 def _refuse(plan: SheetPlan, index: int, reason: str | None) -> None:

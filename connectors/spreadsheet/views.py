@@ -104,6 +104,8 @@ def _order(column: dates.DateColumn, locale: words.Locale | None) -> str:
         by = (
             "shown by the column"
             if column.rows["dmy"] or column.rows["mdy"]
+            else "named in the header"
+            if column.hint
             else f"by locale {locale.name}"
             if locale
             else "either way"
@@ -133,6 +135,8 @@ def _marks(column: money.MoneyColumn, locale: words.Locale | None) -> str:
         parts.append(
             f"decimal {'comma' if shown == [','] else 'point'} (shown by the column)" if shown else "whole numbers"
         )
+    if column.unit_power:
+        parts.append(f"times {10**column.unit_power:,} (the header says so)")
     if column.signs:
         parts.append("currency in the cells: " + ", ".join(sorted(column.signs)))
     if column.multipliers:

@@ -17,10 +17,16 @@ import msgspec
 from connectors.sdk.errors import ConfigError
 
 #: Tables of `headers.toml` that are not fields.
-_NOT_FIELDS = ("weak", "never_within")
+_NOT_FIELDS = ("weak", "never_within", "counters")
 _SPACES = re.compile(r"\s+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_HEADER_NOISE = re.compile(r"[:*()\[\]#$€£¥%._/\\\"]+")
+_HEADER_NOISE = re.compile(r"[:*()\[\]{}<>#$€£¥%._/\\\"?!|,;&+=~^→↓↑▼▲•·【】「」]+")
+#: Signs that nobody sees: zero-width spaces and joiners, direction marks of Arabic and Hebrew, soft hyphens, stray byte order marks.
+_UNSEEN = dict.fromkeys(
+    [0x200B, 0x200E, 0x200F, 0x202A, 0x202B, 0x202C, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068, 0x2069, 0xAD, 0xFEFF]
+)
+_MARKS = re.compile(r"(?<=[a-zα-ωͰ-Ͽἀ-῿])[\u0300-\u036f]+")
+_LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "’": "'", "`": "'", "´": "'"})
 
 
 @lru_cache(maxsize=1 << 15)
@@ -28,14 +34,46 @@ def fold(text: str) -> str:
     """Text for comparing: NFKC, case folded, runs of white space (no-break ones too) as one space, trimmed."""
     if text.isascii() and "  " not in text and text.isprintable():
         return text.lower().strip()
-    return _SPACES.sub(" ", unicodedata.normalize("NFKC", text).replace("\u200b", "").casefold()).strip()
+    folded = unicodedata.normalize("NFKC", seen(text)).casefold().replace("i\u0307", "i")
+    return _SPACES.sub(" ", folded).strip()
 
 
+def seen(text: str) -> str:
+    """Text without the signs that nobody sees."""
+    return text.translate(_UNSEEN)
+
+
+@lru_cache(maxsize=1 << 14)
+def bare(text: str) -> str:
+    """Folded text without accents on Latin and Greek letters, which capitals and foreign keyboards leave out ("FECHA CREACION")."""
+    folded = fold(text)
+    if folded.isascii():
+        return folded
+    return unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFD", folded))).translate(_LETTERS)
+
+
+_NO_BLANKS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+
+
+def has_no_blanks(text: str) -> bool:
+    """Whether a text is all in a script that is written without blanks (Thai, Chinese, Japanese ...; Korean compounds likewise)."""
+    return _NO_BLANKS.fullmatch(text) is not None
+
+
+_NUMBER_SIGN = re.compile(r"(?<=[^\W\d_])\s*#$")
+
+
+@lru_cache(maxsize=1 << 12)
 def fold_header(text: str) -> str:
-    """A header for comparing: folded, without `:*()#$%`, underscores as spaces, CamelCase taken apart. "%" and "#" alone stay."""
-    folded = fold(text if " " in text else _CAMEL.sub(" ", text))
-    bare = _SPACES.sub(" ", _HEADER_NOISE.sub(" ", folded)).strip(" -–—")
-    return bare or folded
+    """A header for comparing: bare, without `:*()#$%` and pictures, underscores as spaces, CamelCase taken apart. "%" and "#" alone stay."""
+    folded = _NUMBER_SIGN.sub(" no", bare(text if " " in text else _CAMEL.sub(" ", text)))
+    plain = "".join(" " if unicodedata.category(ch) in _PICTURES else ch for ch in folded).replace("\ufe0f", "")
+    plain = _SPACES.sub(" ", _HEADER_NOISE.sub(" ", plain)).strip(" -–—")
+    return plain or folded
+
+
+#: Categories of pictures and of what modifies them.
+_PICTURES = frozenset({"So", "Sk", "Cs", "Co"})
 
 
 @cache
@@ -50,13 +88,13 @@ def _load(name: str) -> dict[str, Any]:
 def words(section: str) -> frozenset[str]:
     """Every folded word of a section of `words.toml`, all languages together."""
     found = _load("words")[section]
-    return frozenset(fold(word) for group in found.values() for word in group)
+    return frozenset(form for group in found.values() for word in group for form in (fold(word), bare(word)))
 
 
 @cache
 def nothing(kind: str = "any") -> frozenset[str]:
     """What counts as an empty cell: `any` in number and date columns, `text` in columns of names."""
-    return frozenset(fold(word) for word in _load("words")["nothing"][kind])
+    return frozenset(form for word in _load("words")["nothing"][kind] for form in (fold(word), bare(word)))
 
 
 @cache
@@ -72,6 +110,12 @@ def synonyms() -> dict[str, tuple[tuple[str, str], ...]]:
                 if (field, language) not in pairs:
                     pairs.append((field, language))
     return {name: tuple(pairs) for name, pairs in found.items()}
+
+
+@cache
+def counters() -> frozenset[str]:
+    """Folded headers of columns that often only number the rows ("No", "#", "番号")."""
+    return frozenset(fold_header(name) for name in _load("headers")["counters"]["any"])
 
 
 @cache
@@ -95,13 +139,18 @@ def total_starts() -> frozenset[str]:
 @cache
 def months() -> dict[str, int]:
     """Folded month name or abbreviation -> 1..12."""
-    return {fold(name): int(number) for number, names in _load("words")["months"].items() for name in names}
+    return {
+        form: int(number)
+        for number, names in _load("words")["months"].items()
+        for name in names
+        for form in (fold(name), bare(name))
+    }
 
 
 @cache
 def ladder() -> dict[str, int]:
     """Folded stage word -> its rung (10 lowest .. 60), 1000 for won, 1010 for lost."""
-    rungs = {fold(name): int(rung) for rung, names in _load("words")["ladder"].items() for name in names}
+    rungs = {bare(name): int(rung) for rung, names in _load("words")["ladder"].items() for name in names}
     return rungs | dict.fromkeys(words("outcome_won"), 1000) | dict.fromkeys(words("outcome_lost"), 1010)
 
 
@@ -117,12 +166,18 @@ def outcome_of(label: str | None) -> str | None:
     return None
 
 
-_LEADING_NUMBER = re.compile(r"^\(?\d{1,2}\s*[.):\-–]\s*|\s*\(\d+\)$|\s*\(?\d{1,3}\s?%\)?$")
+_LEADING_NUMBER = re.compile(
+    r"^[(\[]?\d{1,3}\s*%?\s*[.):\]\-–—/|]+\s*|^(?:stage|step|phase|tahap|etapa|fase|s|p)\s?\d{1,2}\s*[.):\-–—]\s*|^\d{1,2}\s+(?=\D)"
+    r"|\s*[(\[]\d+[)\]]$|\s*[(\[]?\d{1,3}\s?%[)\]]?$"
+)
 
 
 def bare_label(label: str) -> str:
-    """A stage label without a number in front, a count or a percentage behind, folded."""
-    folded = fold(label)
+    """A stage label without a number or picture in front, a count or a percentage behind, bare of accents."""
+    folded = bare(label)
+    if not folded.isascii():
+        plain = "".join(" " if unicodedata.category(ch) in _PICTURES else ch for ch in folded).replace("\ufe0f", "")
+        folded = _SPACES.sub(" ", plain).strip() or folded
     while (shorter := _LEADING_NUMBER.sub("", folded).strip(" -–:")) and shorter != folded:
         folded = shorter
     return folded
@@ -153,7 +208,7 @@ def near_rung(label: str) -> int | None:
 @cache
 def never_within() -> frozenset[str]:
     """Folded words with which a longer header means something else than the synonym inside it."""
-    return frozenset(fold(name) for name in _load("headers")["never_within"]["any"])
+    return frozenset(fold_header(name) for name in _load("headers")["never_within"]["any"])
 
 
 class Locale(msgspec.Struct, frozen=True):
@@ -190,7 +245,7 @@ def code_page(language: str | None) -> str:
 def multipliers(language: str) -> dict[str, int]:
     """Folded multiplier word -> power of ten, as a language means it (`any`: all languages)."""
     groups = _load("words")["multipliers"].get(language, {})
-    return {fold(word): int(power) for power, names in groups.items() for word in names}
+    return {form: int(power) for power, names in groups.items() for word in names for form in (fold(word), bare(word))}
 
 
 @cache
