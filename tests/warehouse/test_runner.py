@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -14,6 +17,7 @@ from warehouse.runner import (
     ModelError,
     add_comments,
     in_order,
+    insert_rows,
     load_models,
     references,
     run_check,
@@ -124,3 +128,59 @@ def test_a_misspelt_word_in_a_description_is_refused(tmp_path: Path) -> None:
     (tmp_path / "core" / "t.yml").write_text("description: One row.\ncollumns: {x: y}\n")
     with pytest.raises(ModelError, match="collumns"):
         load_models(tmp_path)
+
+
+_TYPES = {
+    "name": "VARCHAR",
+    "at": "TIMESTAMP",
+    "day": "DATE",
+    "count": "BIGINT",
+    "rate": "DECIMAL(24,12)",
+    "share": "DOUBLE",
+    "ok": "BOOLEAN",
+}
+
+
+def test_rows_of_mixed_python_values_arrive_in_the_declared_types() -> None:
+    noon = datetime(2025, 1, 2, 12, 0, 0, 6, tzinfo=UTC)
+    plain = noon.replace(tzinfo=None)
+    given = [
+        {"name": "it's", "at": plain, "day": noon.date(), "count": 2**60, "rate": Decimal("0.0000625")},
+        {"name": "", "at": noon, "day": "2025-01-03", "count": "7", "share": 0.1, "ok": True},
+        {"at": "2025-01-02", "share": 1, "ok": False},
+    ]
+    with duckdb.connect() as con:
+        con.execute("set TimeZone = 'Asia/Jakarta'")
+        insert_rows(con, "t", _TYPES, given)
+        rows = con.execute("select * from t order by name nulls last").fetchall()
+    midnight = plain.replace(hour=0, microsecond=0)
+    assert rows == [
+        ("", plain, date(2025, 1, 3), 7, None, 0.1, True),
+        ("it's", plain, date(2025, 1, 2), 2**60, Decimal("0.0000625"), None, None),
+        (None, midnight, None, None, None, 1.0, False),
+    ]
+
+
+class _Counting:
+    """A connection that counts its statements."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.con, self.statements = con, 0
+
+    def execute(self, *given: Any) -> Any:
+        self.statements += 1
+        return self.con.execute(*given)
+
+
+def test_thousands_of_rows_take_one_statement() -> None:
+    with duckdb.connect() as con:
+        counting: Any = _Counting(con)
+        insert_rows(counting, "t", {"number": "BIGINT"}, [{"number": number} for number in range(5000)])
+        assert con.execute("select count(*), sum(number) from t").fetchone() == (5000, sum(range(5000)))
+    assert counting.statements == 2
+
+
+def test_no_rows_make_an_empty_table() -> None:
+    with duckdb.connect() as con:
+        insert_rows(con, "t", {"number": "BIGINT"}, [])
+        assert con.execute("select count(*) from t").fetchone() == (0,)
