@@ -33,17 +33,19 @@ select
     a.mapping_confidence,
     a.mapping_explanation,
     case
-        when a.canonical_stage = 'unmapped' then 'unmapped'
-        when a.is_flagged then 'contradiction'
-        else 'low confidence'
+        when a.canonical_stage <> 'unmapped' then 'contradiction'
+        when a.mapping_method <> 'none' then 'low confidence'
+        else 'unmapped'
     end as review_reason,
     coalesce(c.deal_count, 0) as deal_count,
     coalesce(c.open_deal_count, 0) as open_deal_count,
-    cast(c.deal_amount as decimal(18, 2)) as deal_amount,
+    cast(case when c.deal_count is null then 0 else c.deal_amount end as decimal(18, 2)) as deal_amount,
     coalesce(c.amount_missing_count, 0) as amount_missing_count
 from current_answers as a
+inner join staging.stg_stages as k
+    on k.source_key = a.source_key and k.pipeline_id = a.pipeline_id and k.stage_id = a.stage_id
 inner join main.stages as s
-    on s.stage_key = a.source_key || ':' || a.pipeline_id || ':' || a.stage_id
+    on s.stage_key = k.stage_key
 inner join main.pipelines as p
     on p.pipeline_key = s.pipeline_key
 left join deal_counts as c
