@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import resources
@@ -14,7 +15,7 @@ import yaml
 from warehouse.stages.answers import STAGE_NAMES, UNMAPPED
 from warehouse.stages.text import fold, is_unsegmented, words
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 """Raised by hand whenever the code of this package may change an answer."""
 
 HINT = 0.6
@@ -32,7 +33,7 @@ _PLAIN = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _LANGUAGE_KEYS = {"language", "name", "compounds", "prefixes", "cyrillic", "terms"}
 
 
-class Term(msgspec.Struct, frozen=True):
+class Term(msgspec.Struct, frozen=True, gc=False):
     """One entry of a language file. `tokens` are folded words; `stems` says which of them may go on.
 
     `letters`: length of the tokens together. `meaningful`: False for function words and words that any label may carry.
@@ -135,13 +136,26 @@ def _rules(data: Mapping[str, Any]) -> tuple[Rule, ...]:
     rules: list[Rule] = []
     for stage in sorted(_STAGES):
         rules.append(Rule(frozenset({stage}), ((stage, 0.95),)))
+    seen: dict[frozenset[str], str] = {}
     for section in ("concepts", "rules"):
-        for concepts, stages in data[section].items():
-            if stages or section == "rules":  # an empty rule silences the rules it contains
-                weighed = [(stage, float(weight)) for stage, weight in stages.items()]
-                ordered = tuple(sorted(weighed, key=lambda item: (-item[1], item[0])))
-                rules.append(Rule(frozenset(concepts.split("+")), ordered))
+        for key, stages in data[section].items():
+            if not stages and section == "concepts":  # but an empty rule silences the rules it contains
+                continue
+            weighed = [(stage, float(weight)) for stage, weight in stages.items()]
+            ordered = tuple(sorted(weighed, key=lambda item: (-item[1], item[0])))
+            for concepts in _alternatives(key):
+                if concepts in seen:
+                    raise ValueError(
+                        f"{CONCEPTS_FILE}: {seen[concepts]!r} and {key!r} both say {'+'.join(sorted(concepts))}"
+                    )
+                seen[concepts] = key
+                rules.append(Rule(concepts, ordered))
     return tuple(rules)
+
+
+def _alternatives(key: str) -> list[frozenset[str]]:
+    """The concept sets of a rule's key: "quote|offer+send" is quote+send and offer+send."""
+    return [frozenset(chosen) for chosen in itertools.product(*(one.split("|") for one in key.split("+")))]
 
 
 def build(files: Mapping[str, str]) -> Dictionary:
@@ -153,7 +167,7 @@ def build(files: Mapping[str, str]) -> Dictionary:
     concepts = data.pop(CONCEPTS_FILE, {"concepts": {}, "rules": {}})
     names = frozenset(concepts["concepts"]) | _STAGES | {SKIP, NEUTRAL}
     for key in concepts["rules"]:
-        _check(key.split("+"), names, CONCEPTS_FILE)
+        _check(key.replace("|", "+").split("+"), names, CONCEPTS_FILE)
     languages = [_language(content, file) for file, content in data.items()]
     for file, language in zip(data, languages, strict=True):
         _check((concept for term in language.terms for concept in term.concepts), names, file)

@@ -12,10 +12,12 @@ from warehouse.stages.text import is_unsegmented
 
 _INFIX_MIN = 5
 _PREFIX_REST_MIN = 3
+_BEGINNING_MIN = 2  # letters of a compound's unknown beginning: "r" + "unnin" is no Icelandic compound
+_NEVER_FROM_HALF_A_WORD = frozenset({"won", "lost"})
 _ENDING_PER_LETTER, _ENDING_SLACK = 3, 4  # a stem of 3 letters takes endings of up to 5, one of 4 up to 8
 
 
-class Match(msgspec.Struct, frozen=True):
+class Match(msgspec.Struct, frozen=True, gc=False):
     """A term found at `start:end` (positions among the part's tokens).
 
     `share`: how much of them it explains, 0..1; less than 1 where a compound word begins with something unknown.
@@ -27,7 +29,7 @@ class Match(msgspec.Struct, frozen=True):
     share: float = 1.0
 
 
-class Starts(msgspec.Struct, frozen=True):
+class Starts(msgspec.Struct, frozen=True, gc=False):
     """What one token may be: language → single-word terms (several only for parts of a compound), and openings of phrases.
 
     `shares`: language → how much of the token those words explain, 0..1. `width`: how much the token weighs in its label.
@@ -39,7 +41,7 @@ class Starts(msgspec.Struct, frozen=True):
     width: int
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """What was found in one part: per token the words it may be, and per language the phrases."""
 
     starts: tuple[Starts, ...]
@@ -164,7 +166,9 @@ class Matcher:
         for start in range(1, len(token) - _INFIX_MIN + 1):
             for size in range(min(len(token) - start, self._longest_infix), _INFIX_MIN - 1, -1):
                 for term in self._infixes.get(token[start : start + size], ()):
-                    if term.language in whole or start < position.get(term.language, 0):
+                    if term.language in whole or start < position.get(term.language, _BEGINNING_MIN):
+                        continue
+                    if term.language not in position and not _NEVER_FROM_HALF_A_WORD.isdisjoint(term.concepts):
                         continue
                     if term.stems[0] or start + size == len(token):
                         explained = share.setdefault(term.language, 1 - start / len(token))

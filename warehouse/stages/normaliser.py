@@ -25,14 +25,14 @@ _CLOSED = frozenset({"won", "lost"})
 _SPELL_IN = frozenset({"en"})
 
 
-class Pipeline(msgspec.Struct, frozen=True):
+class Pipeline(msgspec.Struct, frozen=True, gc=False):
     """What a label's neighbours tell: share 0..1 of the labels each language can read, and whether probabilities differ."""
 
     languages: Mapping[str, float]
     informative: bool
 
 
-class Opinion(msgspec.Struct, frozen=True):
+class Opinion(msgspec.Struct, frozen=True, gc=False):
     """What the words say: a stage (None: nothing clear), how surely, why, and the other candidates."""
 
     stage: str | None

@@ -14,6 +14,7 @@ from warehouse.stages.matching import Found, Match, Matcher
 from warehouse.stages.text import parts, words
 
 NEGATOR = "not"
+_WAITING = frozenset({"wait", "pending"})
 _UNKNOWN_COST = 0.35  # a label of which nothing is known but one word in three loses this share of two thirds
 _FALLBACK_WORTH = 0.8  # an English word in a label of another language
 _PIPELINE_BONUS = 0.06  # for the language that a pipeline's other labels are in
@@ -31,14 +32,14 @@ Sense = tuple[tuple[str, ...], bool]
 """The concepts of a dictionary entry, and whether it is only a hint."""
 
 
-class Word(msgspec.Struct, frozen=True):
+class Word(msgspec.Struct, frozen=True, gc=False):
     """A dictionary entry found in the label, for the explanation."""
 
     text: str
     language: str
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """The label understood in one language, with English for words that language does not know.
 
     `stages`: canonical → score, best first, lowered for unknown words. `rivals`: other stages that the label's words
@@ -62,7 +63,7 @@ class Reading(msgspec.Struct, frozen=True):
         return self.stages[0] if self.stages else None
 
 
-class Tokens(msgspec.Struct, frozen=True):
+class Tokens(msgspec.Struct, frozen=True, gc=False):
     """A label cut up: the tokens of its parts, per part what the dictionary finds, and how well each language explains it.
 
     `languages`: share 0..1 of the label that each language explains, English counting for words it does not know, best
@@ -76,7 +77,7 @@ class Tokens(msgspec.Struct, frozen=True):
     unknown: tuple[str, ...]
 
 
-class Meaning(msgspec.Struct, frozen=True):
+class Meaning(msgspec.Struct, frozen=True, gc=False):
     """What concepts make of a label, whatever its language: stages best first, rivals, an unexplained negation, edge words."""
 
     stages: tuple[tuple[str, float], ...]
@@ -188,7 +189,14 @@ class Reader:
             if NEGATOR not in rule.concepts or any(rule.concepts <= part for part in parts)
         }
         rules = [rule for key, rule in fired.items() if not any(key < other for other in fired)]
+        rules = [rule for rule in rules if not self._awaited(rule, parts)] or rules
         return sorted(rules, key=lambda rule: sorted(rule.concepts))
+
+    def _awaited(self, rule: Rule, parts: Sequence[frozenset[str]]) -> bool:
+        """True for a signature, order or payment that would be won, were it not still waited for."""
+        if not rule.stages or rule.stages[0][0] != "won" or "won" in rule.concepts or rule.concepts & _WAITING:
+            return False
+        return bool(rule.concepts & self._edge) and any(rule.concepts <= part and part & _WAITING for part in parts)
 
 
 def _concepts(senses: Iterable[Sense]) -> dict[str, float]:
