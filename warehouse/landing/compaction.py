@@ -1,6 +1,6 @@
 """Small parts into large ones, so that a year of small syncs stays as quick to read as one large sync. No version is lost.
 
-Parts are grouped in tiers by rows; `FAN_IN` parts of one tier become one. Replaced parts are retired, not deleted: a build that read an older
+Parts are grouped in tiers by their size; `FAN_IN` parts of one tier become one. Replaced parts are retired, not deleted: a build that read an older
 manifest may still be reading them. Retired and orphan files go after 24 hours by the injected clock.
 """
 
@@ -22,21 +22,21 @@ FAN_IN = 8
 #: How long a replaced or unnamed file stays.
 GRACE = timedelta(hours=24)
 _LOOK_FOR_ORPHANS = timedelta(hours=6)
-#: Upper bounds of the tiers in rows; a part beyond the last one is large enough.
-_TIERS = (1_000, 10_000, 100_000, 1_000_000)
-_MOST_BYTES = 1_000_000_000
-_WIDEST = 16_000
+#: Upper bounds of the tiers in rows, and in bytes of their text. A part beyond the last one in either is large enough: a first sync makes parts of
+#: that size, and to write them again would cost as much as landing them.
+_TIERS = ((1_000, 1_000_000), (40_000, 16_000_000))
 
 
 def due(manifest: Manifest) -> Iterator[list[Part]]:
     """Groups of parts that should become one part each."""
     groups: dict[tuple[str, int], list[Part]] = {}
     for part in manifest.parts:
-        tier = next((number for number, most in enumerate(_TIERS) if part.rows < most), None)
-        if tier is not None and part.width <= _WIDEST:
+        text = max(part.rows * part.width, part.bytes)
+        tier = next((place for place, (rows, most) in enumerate(_TIERS) if part.rows < rows and text < most), None)
+        if tier is not None:
             groups.setdefault((part.stream, tier), []).append(part)
     for group in groups.values():
-        if len(group) >= FAN_IN and sum(part.bytes for part in group) <= _MOST_BYTES:
+        if len(group) >= FAN_IN:
             yield group
 
 

@@ -319,7 +319,8 @@ class Intake:
             kind = needed.presence if stream == "deals" else "present"
             if fresh and held is not None and stream == "deals" and _has_moved(needed, held):
                 self._moved.add(key)
-            self._say(self._presence.of_version(stream, key, kind, at.read_at_us, held, fresh=fresh), at)
+            if self._presence.has_spoken or held is None or held.presence != kind:
+                self._say(self._presence.of_version(stream, key, kind, at.read_at_us, held, fresh=fresh), at)
         if self._watched_by_record:
             self._good_again.update(self._watched_by_record.get(joined_key(stream, key) + ":", ()))
 

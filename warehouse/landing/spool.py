@@ -14,13 +14,17 @@ from warehouse.landing.manifest import Part
 from warehouse.landing.schema import MUARA_SCHEMA, STREAMS, file_list, literal, quoted
 from warehouse.landing.store import Store
 
-#: A spool becomes a part at this many rows or bytes; both bound the memory that COPY needs.
+#: A spool becomes a part at this many rows or bytes; both bound the memory that COPY needs. Wide rows need more of it for their bytes: a
+#: whole vector of them is in memory several times.
 MOST_ROWS = 50_000
 MOST_SPOOL_BYTES = 48_000_000
-#: A row group holds this many rows, fewer when they are wide: the writer keeps a whole group in memory.
+WIDE_SPOOL_BYTES = 16_000_000
+WIDE = 8_000
+#: A row group holds this many rows, fewer when they are wide: writer and reader keep a whole group in memory.
 _ROW_GROUP = 10_000
-_LEAST_ROW_GROUP = 2_048
-_ROW_GROUP_BYTES = 24_000_000
+_ROW_GROUP_BYTES = 20_000_000
+#: What DuckDB's reader of JSON sets aside for a line, several times over, unless it knows that lines are short.
+_LINE_BYTES = 1_000_000
 
 #: Called for a row that DuckDB refuses: (stream, key, column, type).
 OnRefused = Callable[[str, str, str, str], None]
@@ -81,7 +85,7 @@ class Spools:
         if spool is None:
             spool = self._spools[stream] = _Spool(self._store.scratch(self._source_key) / f"{stream}.ndjson")
         spool.add(lines)
-        if spool.rows >= MOST_ROWS or spool.bytes >= MOST_SPOOL_BYTES:
+        if spool.is_full:
             self._close(stream, sequence)
 
     def finish(self, sequence: int) -> list[Part]:
@@ -108,18 +112,18 @@ class Spools:
         target = spool.path.with_suffix(".parquet")
         self._store.step(f"copy {key}")
         width = spool.bytes // max(spool.rows, 1)
-        rows = self._copy(stream, spool.path, target, width)
+        rows = self._copy(stream, spool, target, width)
         if rows:
             origin = Origin(sequence, sequence, self._sync_id)
             self._parts.append(put_part(self._store, key, target, stream=stream, rows=rows, width=width, origin=origin))
         spool.path.unlink()
 
-    def _copy(self, stream: str, path: Path, target: Path, width: int) -> int:
-        source = _json_source(stream, path)
+    def _copy(self, stream: str, spool: _Spool, target: Path, width: int) -> int:
+        source = _json_source(stream, spool)
         try:
             return copy_to(self._engine, f"select * from {source}", target, width=width)
         except duckdb.Error as error:
-            kept = _without_refused(self._engine, stream, path, self._on_refused)
+            kept = _without_refused(self._engine, stream, spool, self._on_refused)
             if kept is None:
                 words = str(error).splitlines()[0]
                 raise MuaraError(f"landing: {stream} cannot be written: {words}") from error
@@ -133,6 +137,7 @@ class _Spool:
         self.path = path
         self.rows = 0
         self.bytes = 0
+        self.longest = 0
         self._file = path.open("wb")
 
     def add(self, lines: Sequence[bytes]) -> None:
@@ -140,6 +145,14 @@ class _Spool:
         self._file.write(data)
         self.rows += len(lines)
         self.bytes += len(data)
+        self.longest = max(self.longest, *map(len, lines))
+
+    @property
+    def is_full(self) -> bool:
+        """True when it must become a part before more is added."""
+        if self.bytes >= MOST_SPOOL_BYTES or self.rows >= MOST_ROWS:
+            return True
+        return self.bytes >= WIDE_SPOOL_BYTES and self.bytes > WIDE * self.rows
 
     def close(self) -> None:
         self._file.close()
@@ -178,7 +191,7 @@ def put_part(store: Store, key: str, target: Path, *, stream: str, rows: int, wi
 
 def copy_to(engine: Engine, select: str, target: Path, *, width: int) -> int:
     """COPY a query to a Parquet file with the schema number in its metadata; returns the rows written. `width`: bytes of a row as text."""
-    group = max(_LEAST_ROW_GROUP, min(_ROW_GROUP, _ROW_GROUP_BYTES // max(width, 1)))
+    group = max(1, min(_ROW_GROUP, _ROW_GROUP_BYTES // max(width, 1)))
     found = engine.con.execute(
         f"COPY ({select}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, "
         f"ROW_GROUP_SIZE {group}, KV_METADATA {{muara_schema: '{MUARA_SCHEMA}'}})"
@@ -199,12 +212,16 @@ def named_by_content(key: str, digest: str) -> str:
     return f"{stem}-{digest[:12]}{dot}{ending}"
 
 
-def _json_source(stream: str, path: Path, kinds: dict[str, str] | None = None) -> str:
+def _json_source(stream: str, spool: _Spool, kinds: dict[str, str] | None = None) -> str:
     columns = ", ".join(f"{quoted(name)}: {literal(kind)}" for name, kind in (kinds or STREAMS[stream]).items())
-    return f"read_json({file_list([str(path)])}, format = 'newline_delimited', columns = {{{columns}}})"
+    most = max(spool.longest + 1, _LINE_BYTES)
+    return (
+        f"read_json({file_list([str(spool.path)])}, format = 'newline_delimited', maximum_object_size = {most}, "
+        f"columns = {{{columns}}})"
+    )
 
 
-def _without_refused(engine: Engine, stream: str, path: Path, on_refused: OnRefused) -> str | None:
+def _without_refused(engine: Engine, stream: str, spool: _Spool, on_refused: OnRefused) -> str | None:
     """Find rows with a value that does not fit its column, report them, and return a query for the others. None: it was something else.
 
     The codec checks what it can cheaply; a plug-in that puts text into a number ends up here, and loses that row only.
@@ -212,7 +229,7 @@ def _without_refused(engine: Engine, stream: str, path: Path, on_refused: OnRefu
     columns = STREAMS[stream]
     engine.con.execute(
         f"create or replace temp table refused as select * from "
-        f"{_json_source(stream, path, dict.fromkeys(columns, 'VARCHAR'))}"
+        f"{_json_source(stream, spool, dict.fromkeys(columns, 'VARCHAR'))}"
     )
     bad: set[int] = set()
     for name, kind in columns.items():

@@ -5,7 +5,7 @@ from datetime import timedelta
 import duckdb
 import pytest
 
-from connectors.sdk.records import Seen
+from connectors.sdk.records import Deal, Seen
 from tests.warehouse.scripted import START, Land, change, deal, deals, history, sweep
 from warehouse.landing import compaction, reading
 from warehouse.landing.manifest import LandingError
@@ -97,7 +97,7 @@ def test_a_damaged_part_is_not_merged_into_a_sound_looking_one(land):
 
 
 def test_tiers_grow_so_that_a_row_is_rewritten_a_few_times_only(land, monkeypatch):
-    monkeypatch.setattr(compaction, "_TIERS", (4, 16, 64))
+    monkeypatch.setattr(compaction, "_TIERS", ((4, 10**9), (16, 10**9), (64, 10**9)))
     monkeypatch.setattr(compaction, "FAN_IN", 4)
     small_syncs(land, 70)
     parts = land.manifest().parts_of("deals")
@@ -106,3 +106,14 @@ def test_tiers_grow_so_that_a_row_is_rewritten_a_few_times_only(land, monkeypatc
     assert land.query("select count(distinct stage_id) from landing.deals") == [(70,)]
     assert land.manifest().parts_of("deals")[0].min_seq < START.year  # the sequence range of a merged part is kept
     assert START + timedelta(minutes=30 * 70) == land.clock.now()
+
+
+def test_parts_of_wide_rows_are_merged_too_until_they_are_large_in_bytes(land, monkeypatch):
+    monkeypatch.setattr(compaction, "_TIERS", ((1_000, 100_000), (10_000, 400_000)))
+    for number in range(30):
+        land.sync(Deal(deal_id="a", raw={"x": f"{number:02d}" * 10_000}))
+    parts = land.manifest().parts_of("deals")
+    assert sum(part.rows for part in parts) == 30
+    assert len(parts) < 12
+    assert max(part.rows for part in parts) < 30
+    assert land.query("select count(distinct raw), min(length(raw)) > 20000 from landing.deals") == [(30, True)]
