@@ -81,6 +81,19 @@ def _deal(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("deal_key", metavar="DEAL_KEY", help="such as hubspot_eu:1234567")
 
 
+def _two_names(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("old", metavar="OLD", help="name of the source as it is")
+    parser.add_argument("new", metavar="NEW", help="its new name: a-z, 0-9, _")
+
+
+def _remove(parser: argparse.ArgumentParser) -> None:
+    _one_source(parser)
+    parser.add_argument(
+        "--delete-data", action="store_true", help="delete what is landed of it too; it cannot be undone"
+    )
+    parser.add_argument("--yes", action="store_true", help="do it; without it, tell what would be done and exit with 2")
+
+
 def _names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="show the settings of these")
 
@@ -143,6 +156,21 @@ COMMANDS: Mapping[str, _Command] = {
     "show": _Command("everything known of one deal, raw records included", "cli_show:show", _deal),
     "report": _Command("print the headline tables of the published file", "cli_demo:report"),
     "export": _Command("write the published tables as Parquet files", "cli_demo:export", _export),
+    "sources": _Command(
+        "what is configured and what is landed",
+        "",
+        children={
+            "list": _Command("list sources with what is landed of each", "cli_sources:list_"),
+            "rename": _Command(
+                "give a source another name: its YAML, its landing folder, its tokens", "cli_sources:rename", _two_names
+            ),
+            "remove": _Command(
+                "take a source out of the project; what is landed stays unless --delete-data",
+                "cli_sources:remove",
+                _remove,
+            ),
+        },
+    ),
     "stages": _Command(
         "what stage names count as",
         "",

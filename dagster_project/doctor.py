@@ -154,7 +154,7 @@ def _published(hub: Hub) -> Finding:
 
 
 def _landing(hub: Hub) -> Iterator[Finding]:
-    from warehouse.landing.manifest import read_manifest  # noqa: PLC0415 - brings duckdb
+    from warehouse.landing.manifest import manifest_key, read_manifest  # noqa: PLC0415 - brings duckdb
     from warehouse.landing.parts import verified  # noqa: PLC0415
 
     try:
@@ -178,6 +178,6 @@ def _landing(hub: Hub) -> Iterator[Finding]:
         yield _try(f"landing of {spec.source}", partial(look, spec.source))
     configured = {spec.source for spec in hub.project.sources}
     for folder in folders:
-        if folder not in configured:
+        if folder not in configured and store.size(manifest_key(folder)) is not None:
             message = f"no source of this name is configured; builds leave {store.where(folder)} out"
             yield _finding("warning", f"landing of {folder}", message)

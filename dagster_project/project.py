@@ -11,11 +11,11 @@ import re
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from assets.translation import Translation
+from assets.translation import Freshness, Translation
 from connectors.sdk.errors import ConfigError
 from dagster_project.yamldoc import Document, read_documents
 from warehouse.landing.object_store import CACHE_BYTES, Bucket
@@ -43,6 +43,8 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 #: Names a source cannot have: asset keys, folders and tables of ours.
 RESERVED_SOURCES = frozenset({"warehouse", "all", "ops", "main", "staging"})
 
+S = TypeVar("S", Translation, Freshness)
+
 
 class SourceSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One configured source. `config` may hold `{env: NAME}`; `where` tells where it was written, for messages."""
@@ -52,13 +54,15 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True):
     schedule: str | None = None
     config: Mapping[str, Any] = {}
     translation: Translation = Translation()
+    freshness: Freshness | None = None
     where: str = ""
 
 
 class WarehouseSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """The Warehouse document's attributes as written (checked by `warehouse.settings`), and where they were written."""
+    """The Warehouse document: its settings as written (checked by `warehouse.settings`), other names for its assets, where it stands."""
 
     attributes: Mapping[str, Any] = {}
+    translation: Translation = Translation()
     where: str = "warehouse defaults"
     is_written: bool = False
 
@@ -166,10 +170,13 @@ def read_project(root: Path) -> Project:
         elif kind == WAREHOUSE_TYPE:
             if warehouse is not None:
                 raise ConfigError(f"{document.where()}: a second Warehouse; the first is at {warehouse.where}.")
-            warehouse = WarehouseSpec(
-                attributes=_attributes(document), where=document.where("attributes"), is_written=True
-            )
+            warehouse = _warehouse(document)
     return Project(root=root, sources=tuple(sources.values()), warehouse=warehouse or WarehouseSpec())
+
+
+def definition_files(root: Path) -> list[Path]:
+    """Every defs.yaml of a project, in the order in which they are read."""
+    return sorted((root / "defs").rglob("defs.yaml"))
 
 
 def source_spec(attributes: Mapping[str, Any], *, where: str) -> SourceSpec:
@@ -177,8 +184,18 @@ def source_spec(attributes: Mapping[str, Any], *, where: str) -> SourceSpec:
     return _checked_source(attributes, lambda *_keys: where)
 
 
+def checked_name(name: str, *, where: str = "") -> str:
+    """A name that a source may have. Raises ConfigError; `where` leads its message."""
+    if not _SOURCE_KEY.fullmatch(name) or name in RESERVED_SOURCES:
+        raise ConfigError(
+            f"{where}source {name!r}: use a-z, 0-9 and _, beginning with a letter"
+            + (" (this name is Muara's own)." if name in RESERVED_SOURCES else ".")
+        )
+    return name
+
+
 def _documents(root: Path) -> Iterator[Document]:
-    for path in sorted((root / "defs").rglob("defs.yaml")):
+    for path in definition_files(root):
         for document in read_documents(path, path.relative_to(root)):
             if not isinstance(document.data, Mapping):
                 raise ConfigError(f"{document.where()}: expected `type:` and `attributes:`, found something else.")
@@ -210,12 +227,24 @@ def _attributes(document: Document) -> Mapping[str, Any]:
     return attributes
 
 
+def _warehouse(document: Document) -> WarehouseSpec:
+    attributes = dict(_attributes(document))
+    names = attributes.pop("translation", None)
+    return WarehouseSpec(
+        attributes=attributes,
+        translation=_named(names, Translation, "translation", lambda *keys: document.where("attributes", *keys))
+        or Translation(),
+        where=document.where("attributes"),
+        is_written=True,
+    )
+
+
 def _source(document: Document) -> SourceSpec:
     return _checked_source(_attributes(document), lambda *keys: document.where("attributes", *keys))
 
 
 def _checked_source(attributes: Mapping[str, Any], where: Any) -> SourceSpec:
-    known = ("source", "connector", "schedule", "config", "translation")
+    known = ("source", "connector", "schedule", "freshness", "config", "translation")
     for key in attributes:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
@@ -224,12 +253,7 @@ def _checked_source(attributes: Mapping[str, Any], where: Any) -> SourceSpec:
     for key in ("source", "connector"):
         if not isinstance(attributes.get(key), str) or not attributes[key]:
             raise ConfigError(f"{where(key)}: `{key}:` is missing or no text.")
-    name = attributes["source"]
-    if not _SOURCE_KEY.fullmatch(name) or name in RESERVED_SOURCES:
-        raise ConfigError(
-            f"{where('source')}: source {name!r}: use a-z, 0-9 and _, beginning with a letter"
-            + (" (this name is Muara's own)." if name in RESERVED_SOURCES else ".")
-        )
+    name = checked_name(attributes["source"], where=f"{where('source')}: ")
     config = attributes.get("config") or {}
     if not isinstance(config, Mapping):
         raise ConfigError(f"{where('config')}: `config:` must hold settings by name.")
@@ -239,7 +263,8 @@ def _checked_source(attributes: Mapping[str, Any], where: Any) -> SourceSpec:
         connector=attributes["connector"],
         schedule=_schedule(attributes.get("schedule"), where),
         config=config,
-        translation=_translation(attributes.get("translation"), where),
+        translation=_named(attributes.get("translation"), Translation, "translation", where) or Translation(),
+        freshness=_named(attributes.get("freshness"), Freshness, "freshness", where),
         where=where(),
     )
 
@@ -252,14 +277,14 @@ def _schedule(value: Any, where: Any) -> str | None:
     return value
 
 
-def _translation(value: Any, where: Any) -> Translation:
+def _named(value: Any, model: type[S], key: str, where: Any) -> S | None:
     if value is None:
-        return Translation()
+        return None
     try:
-        return msgspec.convert(value, Translation)
+        return msgspec.convert(value, model)
     except msgspec.ValidationError as error:
-        known = ", ".join(Translation.__struct_fields__)
-        raise ConfigError(f"{where('translation')}: translation: {error}. Known keys: {known}.") from None
+        known = ", ".join(model.__struct_fields__)
+        raise ConfigError(f"{where(key)}: {key}: {error}. Known keys: {known}.") from None
 
 
 def _refuse_templates(value: Any, path: tuple[str | int, ...], where: Any) -> None:
