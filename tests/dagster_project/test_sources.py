@@ -53,7 +53,7 @@ def test_renaming_moves_landing_yaml_and_tokens_and_the_next_sync_finds_nothing_
     done = two("sources", "rename", "tracker", "sales")
     assert done.code == 0, done.err
     assert "tracker is now sales" in done.out
-    assert "still named in: defs/tracker/defs.yaml:8" in done.out  # its sheet's path
+    assert "still named in: defs/tracker/defs.yaml:7" in done.out  # its sheet's path
     assert not landed(two, "tracker").exists()
     assert [path.name for path in tokens.iterdir()] == ["sales.json"]
     yaml = (two.root / "defs" / "tracker" / "defs.yaml").read_text()
