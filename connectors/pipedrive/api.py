@@ -7,6 +7,7 @@ Lists of deals, pipelines, stages and fields are v2; history, users and currenci
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -30,6 +31,15 @@ PAGE = 500
 _FIRST_BURST = 20
 _OAUTH_URL = "https://oauth.pipedrive.com/oauth/token"
 _STATUSES = "open,won,lost,deleted"
+SCOPES = "base, deals:read, recents:read, users:read, contacts:read"
+
+
+class NotFoundError(VendorError):
+    """A 404 of a list."""
+
+
+class RefusedError(ConfigError):
+    """A JSON 403: the token lacks a permission or scope, or the plan a feature. What is optional is done without."""
 
 
 class Api:
@@ -37,6 +47,7 @@ class Api:
 
     def __init__(self, calls: CallPolicy, settings: PipedriveSettings) -> None:
         self.calls, self._base = calls, settings.address
+        self._v1 = "/api/v1"
         calls.pool("default", _FIRST_BURST, 2.0)
         calls.observe(self._learn)
         self._auth: Auth
@@ -72,7 +83,7 @@ class Api:
         answer = self.calls.call(
             endpoint,
             lambda: self._session.get(self._base + path, params=dict(query or {})),
-            judge,
+            partial(judge, cost=cost),
             cost,
             renew=self._auth,
         )
@@ -84,11 +95,15 @@ class Api:
     def pages(
         self, endpoint: str, path: str, cost: int, query: Mapping[str, Any], page_size: int | None
     ) -> Iterator[list[dict[str, Any]]]:
-        """Pages of a v2 list. The end is a missing cursor, never a short page."""
+        """Pages of a list with a cursor. The end is a missing cursor, never a short page. Raises NotFoundError for a 404."""
         seen: set[str] = set()
         wish = {**query, "limit": min(page_size or PAGE, PAGE)}
         while True:
-            body = self.get(endpoint, path, cost, wish) or {}
+            body = self.get(endpoint, path, cost, wish)
+            if body is None:
+                raise NotFoundError(
+                    f"{endpoint}: Pipedrive knows no {path} (404). Check company_domain or base_url; it must not end with a path."
+                )
             yield body.get("data") or []
             cursor = (body.get("additional_data") or {}).get("next_cursor")
             if not cursor:
@@ -99,8 +114,14 @@ class Api:
             wish = {**wish, "cursor": cursor}
 
     def me(self) -> dict[str, Any]:
-        """The token's user and company."""
-        return (self.get("users.me", "/api/v1/users/me", 2) or {}).get("data") or {}
+        """The token's user and company. Also finds out where v1 lives: `api.pipedrive.com` has it under `/v1`."""
+        body = self.get("users.me", self._v1 + "/users/me", 2)
+        if body is None:
+            self._v1 = "/v1"
+            body = self.get("users.me", self._v1 + "/users/me", 2)
+        if body is None:
+            raise NotFoundError("users.me: Pipedrive knows no /users/me (404). Check company_domain or base_url.")
+        return body.get("data") or {}
 
     def pipelines(self) -> list[dict[str, Any]]:
         """All pipelines; not incremental (v2 refuses updated_since here)."""
@@ -120,7 +141,7 @@ class Api:
 
     def users(self) -> list[dict[str, Any]]:
         """All users, inactive ones too; `data` is null when there are none."""
-        return (self.get("users", "/api/v1/users", 20) or {}).get("data") or []
+        return (self.get("users", self._v1 + "/users", 20) or {}).get("data") or []
 
     def deals(
         self, query: Mapping[str, Any], *, archived: bool, page_size: int | None
@@ -137,24 +158,14 @@ class Api:
 
     def changelog(self, deal_id: str, page_size: int | None = None) -> list[dict[str, Any]] | None:
         """All changes of one deal as the answer orders them (newest first), None when the deal is gone."""
-        found: list[dict[str, Any]] = []
-        query: dict[str, Any] = {"limit": min(page_size or PAGE, PAGE)}
-        seen: set[str] = set()
-        while True:
-            body = self.get("changelog", f"/api/v1/deals/{deal_id}/changelog", 20, query)
-            if body is None:
-                return None
-            found += body.get("data") or []
-            cursor = (body.get("additional_data") or {}).get("next_cursor")
-            if not cursor:
-                return found
-            if cursor in seen:
-                raise VendorError("changelog: Pipedrive repeats a page cursor; stopped to avoid reading for ever.")
-            seen.add(cursor)
-            query = {**query, "cursor": cursor}
+        path = f"{self._v1}/deals/{deal_id}/changelog"
+        try:
+            return [line for page in self.pages("changelog", path, 20, {}, page_size) for line in page]
+        except NotFoundError:
+            return None
 
 
-def judge(outcome: Any) -> Verdict:
+def judge(outcome: Any, cost: int = 1) -> Verdict:
     """Pipedrive's codes (vendor docs and public threads, read 2026-11). A 200 may carry `success: false` or no body at all."""
     answer = Answer.of(outcome)
     if answer is None:
@@ -162,7 +173,7 @@ def judge(outcome: Any) -> Verdict:
     if answer.status == 404:
         return Verdict.ok()
     if answer.status == 429:
-        return _judge_429(answer)
+        return _judge_429(answer, cost)
     if answer.status == 403 and answer.body.lstrip()[:1] == b"<":
         return Verdict.daily(
             "Pipedrive's gateway blocks this token for now (an HTML 403 after too many requests); stop and come back later"
@@ -173,9 +184,7 @@ def judge(outcome: Any) -> Verdict:
         )
     if answer.status == 403:
         return Verdict.fatal(
-            ConfigError(
-                f"Pipedrive refused ({answer.says() or '403'}). The token needs the scopes base, deals:read, recents:read, users:read."
-            )
+            RefusedError(f"Pipedrive refused ({answer.says() or '403'}). An OAuth app needs the scopes {SCOPES}.")
         )
     if answer.status < 400:
         body = answer.json()
@@ -185,13 +194,14 @@ def judge(outcome: Any) -> Verdict:
     return judge_status(outcome)
 
 
-def _judge_429(answer: Answer) -> Verdict:
-    """A burst passes in two seconds; a daily budget is used up until midnight of the data centre."""
+def _judge_429(answer: Answer, cost: int) -> Verdict:
+    """A burst passes in two seconds; a daily budget is used up until midnight of the data centre. Where no header tells which, two waits do."""
     used_up = Verdict.daily("the company's daily token budget of Pipedrive is used up")
-    if answer.headers.get("x-daily-ratelimit-token-remaining") == "0":
+    left = answer.headers.get("x-daily-ratelimit-token-remaining", "")
+    if left.isdigit() and int(left) < cost:
         return used_up
     reset = answer.headers.get("x-ratelimit-reset", "2")
-    after = max(2.0, float(reset) if reset.replace(".", "", 1).isdigit() else 2.0)
-    return Verdict.burst(
-        "Pipedrive's burst limit", None if "Retry-After" in answer.headers else after, tries=3, then=used_up
-    )
+    after = None if "Retry-After" in answer.headers else max(2.0, float(reset) if reset.isdigit() else 2.0)
+    if left.isdigit():
+        return Verdict.burst("Pipedrive's burst limit", after)
+    return Verdict.burst("Pipedrive's burst limit", after, tries=2, then=used_up)

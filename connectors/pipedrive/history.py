@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from connectors.pipedrive.mapping import CLOSED, day, instant, number, status_of, text
-from connectors.sdk import DataError, FieldChange, HistoryRead, StageChange, TrackedField
+from connectors.pipedrive.mapping import CLOSED, Status, day, instant, number, status_of, text
+from connectors.sdk import DataError, Evidence, FieldChange, HistoryRead, StageChange, TrackedField
 
 #: A deal untouched since its creation: both stamps are set by the same save.
 _SAME_SAVE = timedelta(seconds=60)
@@ -33,7 +33,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     deal_id: str
     pipeline_id: str | None
     stage_id: str | None
-    status: str
+    status: Status
     added_at: datetime | None
     moved_at: datetime | None
     won_at: datetime | None
@@ -226,7 +226,7 @@ class _Walk:
                 if self.stage is not None and not any(other.key == "stage_id" for other in save):
                     yield self._change(line.at, self.stage, line)
 
-    def _change(self, at: datetime, to_stage: str, line: _Line | None, evidence: str = "exact") -> StageChange:
+    def _change(self, at: datetime, to_stage: str, line: _Line | None, evidence: Evidence = "exact") -> StageChange:
         # Made of content alone: a reading with a call and one without give one and the same event the same id.
         name = f"{to_stage}:{at.isoformat()}"
         twin = self._ids.get(name, 0)
@@ -240,7 +240,7 @@ class _Walk:
             to_pipeline_id=self.pipeline if to_stage in CLOSED else self._pipeline_of.get(to_stage, self.pipeline),
             changed_by_id=line.by if line else None,
             sequence=self._count,
-            evidence=evidence,  # type: ignore[arg-type]
+            evidence=evidence,
             raw=line.raw if line else {},
         )
 

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from connectors.sdk import Company, DataError, Deal, FieldDef, Owner, Pipeline, Stage, parse_date, parse_instant
+from connectors.sdk import (
+    Company,
+    DataError,
+    Deal,
+    FieldDef,
+    Owner,
+    Pipeline,
+    Stage,
+    parse_date,
+    parse_instant,
+)
 
-CLOSED = ("won", "lost")
+Status = Literal["open", "won", "lost"]
+CLOSED: tuple[Status, Status] = ("won", "lost")
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -60,14 +71,19 @@ def number(value: Any) -> Decimal | None:
     return found
 
 
-def status_of(row: Mapping[str, Any]) -> str:
-    """open, won or lost; a deleted deal keeps what it was."""
+def status_of(row: Mapping[str, Any]) -> Status:
+    """What became of it; a deleted deal keeps what it was."""
     found = row.get("status")
-    if found in CLOSED:
-        return str(found)
     if found == "deleted":
-        return "won" if row.get("won_time") else "lost" if row.get("lost_time") else "open"
-    return "open"
+        found = "won" if row.get("won_time") else "lost" if row.get("lost_time") else "open"
+    return "won" if found == "won" else "lost" if found == "lost" else "open"
+
+
+def presence_of(row: Mapping[str, Any]) -> Literal["present", "archived", "deleted"]:
+    """Whether it is there. A deleted deal says so by its flag or by its status (which of the two: unconfirmed)."""
+    if row.get("is_deleted") or row.get("status") == "deleted":
+        return "deleted"
+    return "archived" if row.get("is_archived") else "present"
 
 
 def deal(row: Mapping[str, Any], known: Known) -> Deal:
@@ -76,13 +92,12 @@ def deal(row: Mapping[str, Any], known: Known) -> Deal:
     stage_id = text(row.get("stage_id"))
     closed = instant(row.get(f"{status}_time") or row.get("close_time")) if status in CLOSED else None
     probability = number(row.get("probability"))
-    presence = "deleted" if row.get("is_deleted") else "archived" if row.get("is_archived") else "present"
     return Deal(
         deal_id=str(row["id"]),
         name=text(row.get("title")),
         pipeline_id=text(row.get("pipeline_id")),
         stage_id=stage_id,
-        status=status,  # type: ignore[arg-type]
+        status=status,
         amount=_amount(row, status, known),
         currency=text(row.get("currency")),
         created_at=instant(row.get("add_time")),
@@ -94,7 +109,7 @@ def deal(row: Mapping[str, Any], known: Known) -> Deal:
         lead_source=text(row.get("channel") or row.get("origin")),
         lost_reason=text(row.get("lost_reason")) if status == "lost" else None,
         probability=float(probability) / 100 if probability is not None else known.probability_of.get(stage_id or ""),
-        presence=presence,  # type: ignore[arg-type]
+        presence=presence_of(row),
         custom_fields=custom_fields(row.get("custom_fields") or {}, known.fields),
         updated_at=instant(row.get("update_time")),
         raw=row,

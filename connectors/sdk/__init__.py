@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.budget import BudgetState, DailyBudget
-from connectors.sdk.clock import Clock, FakeClock, SystemClock
+from connectors.sdk.clock import Clock, FakeClock, SourceTime, SystemClock
 from connectors.sdk.connector import (
     SDK_VERSION,
     STREAMS,
@@ -26,6 +26,7 @@ from connectors.sdk.connector import (
     stream,
 )
 from connectors.sdk.cursor import Window, cursor_at, latest, next_cursor, open_window, without_repeats
+from connectors.sdk.decoding import BAD_ROW, mapped, rejected
 from connectors.sdk.errors import ConfigError, DataError, MuaraError, QuotaError, TransientError, VendorError
 from connectors.sdk.instants import from_epoch_ms, instant_text, parse_date, parse_instant, to_epoch_ms
 from connectors.sdk.limiter import Limiter
@@ -90,6 +91,7 @@ _ON_FIRST_USE: dict[str, tuple[str, ...]] = {
 _MODULE_OF = {name: module for module, names in _ON_FIRST_USE.items() for name in names}
 
 __all__ = [
+    "BAD_ROW",
     "KEYS",
     "SDK_VERSION",
     "STREAMS",
@@ -147,6 +149,7 @@ __all__ = [
     "Secret",
     "Seen",
     "SourceInfo",
+    "SourceTime",
     "Stage",
     "StageChange",
     "StandaloneSync",
@@ -178,6 +181,7 @@ __all__ = [
     "judge_status",
     "judge_token",
     "latest",
+    "mapped",
     "next_cursor",
     "oauth_grant",
     "open_window",
@@ -185,6 +189,7 @@ __all__ = [
     "parse_instant",
     "redact",
     "redactor",
+    "rejected",
     "secrets_of",
     "stage_key",
     "stream",

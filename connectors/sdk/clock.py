@@ -5,7 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from connectors.sdk.verdict import Answer
 
 
 class Clock(Protocol):
@@ -65,3 +69,31 @@ class FakeClock:
         """Move on: `advance(days=1, minutes=5)`."""
         with self._lock:
             self._now += timedelta(**delta)
+
+
+class SourceTime:
+    """When a sync began by the source's own clock: the Date of its first answer; by ours until one came. Windows end there.
+
+    began = SourceTime(sync.clock)
+    sync.calls.observe(began.look)
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._first: datetime | None = None
+
+    def look(self, answer: Answer) -> None:
+        """Take the Date header of the first answer that has a readable one."""
+        text = answer.headers.get("Date")
+        if self._first is not None or not text:
+            return
+        try:
+            found = parsedate_to_datetime(text)
+        except ValueError:
+            return
+        self._first = found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+
+    @property
+    def at(self) -> datetime:
+        """The instant, UTC."""
+        return self._first or self._clock.now()

@@ -1,0 +1,114 @@
+"""The deal lists: what changed or everything, archived and deleted deals too, then the histories that are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectors.pipedrive import mapping
+from connectors.pipedrive.api import NotFoundError
+from connectors.pipedrive.backfill import Backfill
+from connectors.pipedrive.history import snapshot, without_call
+from connectors.pipedrive.run import Run, seconds
+from connectors.sdk import (
+    BAD_ROW,
+    Checkpoint,
+    HeldDeal,
+    Record,
+    Stage,
+    SweepEnd,
+    Tombstone,
+    Warn,
+    latest,
+    next_cursor,
+    open_window,
+    rejected,
+    stage_key,
+)
+
+_SWEEP_DAYS = 7.0
+_MOST_STAGE_LOOKUPS = 50
+_LATEST_COMMIT = timedelta(hours=6)
+
+
+class Deals:
+    """One sync's deals."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._sync, self._settings = run, run.sync, run.settings
+        self.backfill = Backfill(run)
+
+    def window_query(self) -> dict[str, Any]:
+        """What to ask the deal lists for: everything by id, or what changed since, by time."""
+        since = open_window(
+            self._sync.cursor("deals"),
+            overlap_minutes=self._settings.overlap_minutes,
+            start_date=self._settings.start_date,
+        ).start
+        if since is None:
+            return {"sort_by": "id"}
+        return {"updated_since": seconds(since), "sort_by": "update_time"}
+
+    def read(self) -> Iterator[Record]:
+        """The lists, a sweep where it is due, then histories."""
+        cursor, began = self._sync.cursor("deals"), self._run.began.at
+        query = self.window_query()
+        is_whole = "updated_since" not in query
+        if not is_whole and not self._settings.start_date and self._sync.sweep_is_due("deals", _SWEEP_DAYS):
+            # A walk by id shows everything, also what changed: one walk serves both.
+            query, is_whole = {"sort_by": "id"}, True
+        newest = yield from self._list(query, archived=False)
+        try:
+            newest = latest(newest, (yield from self._list(query, archived=True)))
+        except NotFoundError as error:
+            is_whole = False
+            yield Warn(code="archived_not_read", message=f"archived deals are not read: {error}")
+        if is_whole and not self._settings.start_date:
+            yield SweepEnd(stream="deals", complete=True, missing_as="purged")
+        # What waits must be remembered before the deals that landing would no longer know to be waiting.
+        yield self.backfill.checkpoint()
+        # The newest time received, so that a late commit stays inside; but no commit is later than hours, and a quiet company is not listed again.
+        mark = latest(newest, began - _LATEST_COMMIT)
+        yield Checkpoint(stream="deals", cursor=next_cursor(cursor, mark, not_after=began))
+        yield from self.backfill.backlog()
+        yield from self.backfill.histories()
+        yield from self._gone_stages()
+
+    def _list(self, query: Mapping[str, Any], *, archived: bool) -> Generator[Record, None, datetime | None]:
+        newest: datetime | None = None
+        for page in self._run.api.deals(query, archived=archived, page_size=self._sync.page_size):
+            held = self._sync.held.deals([str(row["id"]) for row in page if isinstance(row, dict) and "id" in row])
+            for row in page:
+                if archived and isinstance(row, dict):
+                    row.setdefault("is_archived", True)
+                newest = latest(newest, (yield from self._deal(row, held)))
+        return newest
+
+    def _deal(self, row: dict[str, Any], held: Mapping[str, HeldDeal]) -> Generator[Record, None, datetime | None]:
+        try:
+            deal, short = mapping.deal(row, self._run.known), snapshot(row)
+        except BAD_ROW as error:
+            yield rejected("deals", row, error)
+            return None
+        yield deal
+        if deal.presence == "deleted":
+            yield Tombstone(stream="deals", key=deal.deal_id, kind="deleted", gone_at=deal.updated_at)
+        known = held.get(deal.deal_id)
+        # A deal that was never seen alive stands in no figure: its past is not worth a call.
+        is_stillborn = deal.presence == "deleted" and known is None and without_call(short) is None
+        if not is_stillborn and self.backfill.needs(short, known):
+            yield from self.backfill.take(short, known)
+        return deal.updated_at
+
+    def _gone_stages(self) -> Iterator[Record]:
+        """Stages that only history names: perhaps Pipedrive still knows a name (1 token each), else the id is the name."""
+        missing = list(self.backfill.unknown_stages)
+        held = self._sync.held.versions("stages", [stage_key(*key) for key in missing])
+        unheld = [key for key in missing if stage_key(*key) not in held]
+        for pipeline_id, stage_id in unheld[:_MOST_STAGE_LOOKUPS]:
+            row = self._run.api.stage(stage_id) or {}
+            name = str(row.get("name") or f"Stage {stage_id}")
+            yield Stage(
+                pipeline_id=pipeline_id, stage_id=stage_id, name=name, outcome="open", is_archived=True, raw=row
+            )
