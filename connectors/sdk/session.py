@@ -71,6 +71,9 @@ class PolicyAdapter(HTTPAdapter):
         # Cookies would tie workers together; credentials from .netrc would be somebody else's.
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.auth = _no_netrc
+        # Plain http goes to this machine only, and never through a proxy: no need to look for one before each request.
+        stands_in = self._override.scheme if self._override else (self._auth_origin or ("",))[0]
+        session.trust_env = stands_in != "http"
         return session
 
     def send(  # noqa: PLR0917 - the signature is requests'
