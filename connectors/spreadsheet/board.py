@@ -10,6 +10,7 @@ from connectors.spreadsheet.draft import Draft
 from connectors.spreadsheet.grid import Cell, letter, text_of
 from connectors.spreadsheet.keys import KeyChoice
 from connectors.spreadsheet.planning import SheetPlan
+from connectors.spreadsheet.table import strip_count
 
 CARD_KEY = KeyChoice(
     ("text of the card",), (), True, "a board has nothing else; a renamed card will look like a new deal"
@@ -21,7 +22,7 @@ def survey_board(plan: SheetPlan) -> None:
     places: dict[str, list[str]] = {}
     for head in plan.head.headers:
         if head.given:
-            plan.stages.setdefault((None, head.given))
+            plan.stages.setdefault((None, strip_count(head.given)))
     for row in plan.rows():
         plan.row_count += 1
         if row.dropped is not None:
@@ -30,6 +31,12 @@ def survey_board(plan: SheetPlan) -> None:
         for index, text in _cards(plan, row.cells):
             places.setdefault(words.fold(_first_line(text)), []).append(f"{letter(index)}{row.number}")
     twice = [cells for cells in places.values() if len(cells) > 1]
+    repeated = sorted(text for text, cells in places.items() if len(cells) > 1)
+    if twice and set(repeated) <= words.words("marks"):
+        raise ConfigError(
+            f"{plan.where}: the columns named after stages hold marks ({', '.join(map(repr, repeated[:3]))}), neither deals nor days. "
+            "Write the day on which a stage was reached instead of a mark, or add a column with the present stage."
+        )
     if twice:
         listed = "; ".join(" and ".join(cells[:3]) for cells in twice[:5])
         raise ConfigError(
@@ -52,7 +59,7 @@ def drafts(plan: SheetPlan, table: int) -> Iterator[Draft]:
                 sheet=plan.grid.sheet,
                 column=letter(index),
                 name=name,
-                stage=plan.head.headers[index].given,
+                stage=strip_count(plan.head.headers[index].given),
                 custom={"Card": text} if text != name else {},
                 raw={plan.head.headers[index].text: text},
             )

@@ -294,6 +294,8 @@ class DateColumn:
         #: The order that the column's header names, if it does.
         self.hint: str | None = None
         self.native_days = 0
+        #: The order cannot be told and the column is not worth refusing a file for: its cells stay empty.
+        self.is_given_up = False
 
     def see(self, row: int, cell: object) -> Parsed:
         """Count one cell; returns what it says."""
@@ -367,6 +369,8 @@ class DateColumn:
         """(day, time of day or None, offset in minutes or None) of a cell under the decided order; None when it is not a day."""
         if parsed.kind in ("day", "instant") and parsed.day is not None:
             return parsed.day, parsed.clock if parsed.kind == "instant" else None, parsed.offset_minutes
+        if parsed.kind == "ordered" and self.is_given_up:
+            return None
         if parsed.kind == "ordered":
             first, second = parsed.first, parsed.second
             day_first = first > 12 or (second <= 12 and self.order != "mdy")

@@ -69,7 +69,25 @@ def find(grid: Grid, table: Table) -> Head:
                 f"{place(grid)}: no header row found in rows {top[0][0]} to {top[-1][0]}. Set `header_row` to the row with the "
                 "column names (0 if there is none, then name columns by letter in `columns`)."
             )
+    _refuse_transposed(grid, top, at)
     return _head(grid, top, at)
+
+
+def _refuse_transposed(grid: Grid, top: list[tuple[int, list[Cell]]], at: int) -> None:
+    """Raise ConfigError for a sheet whose fields run down its first column."""
+    across = _known([text_of(cell) for cell in top[at][1]])
+    down = _known([next((text_of(cell) for cell in cells if cell is not None), "") for _, cells in top])
+    if len(down) >= 3 and len(down) > len(across):
+        raise ConfigError(
+            f"{place(grid)}: the names of the fields run down the first column ({', '.join(sorted(down)[:4])}), so each deal is a column. "
+            "Turn the table (copy, paste special, transpose) so that each deal is a row."
+        )
+
+
+def _known(texts: list[str]) -> set[str]:
+    """Fields that texts are the names of; labels of stages do not count."""
+    names = {words.fold_header(text) for text in texts if text and words.rung(text) is None}
+    return {words.synonyms()[name][0][0] for name in names if name in words.synonyms() and len(name) > 1}
 
 
 def _best(top: list[tuple[int, list[Cell]]], table: Table) -> int | None:

@@ -65,6 +65,12 @@ class Profile:
         return len(plain) == len(self.texts) and all(int(text) <= 2 * self.filled + 10 for text in plain)
 
     @property
+    def has_figures(self) -> bool:
+        """Whether some cells are amounts and most of the others have figures in them ("~5000", "5-10k")."""
+        figures = sum(1 for text in self.texts if any(ch.isdigit() for ch in text))
+        return self.money.readable_share > 0 and figures >= 0.7 * len(self.texts)
+
+    @property
     def is_dates(self) -> bool:
         """Mostly days or instants."""
         return self.filled > 0 and self.dates.readable_share >= 0.5
@@ -252,7 +258,7 @@ def _offers(header: Header, held: Profile, *, is_log: bool) -> list[tuple[str, i
 
 
 _BRACKETED = re.compile(r"[(\[{（【<][^)\]}）】>]*[)\]}）】>]?")
-_PARTS = re.compile(r"\s*[/|\n–—]\s*|\s+-\s+")
+_PARTS = re.compile(r"\s*[/|\n]\s*")
 
 
 def _names(header: Header) -> list[str]:
@@ -335,7 +341,7 @@ def _fits(field: str, held: Profile, *, is_log: bool, name: str = "") -> bool:
     if field in DATE_FIELDS:
         return held.is_dates or _partly(held)
     if field in MONEY_FIELDS:
-        return held.money.readable_share >= 0.3 and not held.is_dates
+        return not held.is_dates and (held.money.readable_share >= 0.3 or held.has_figures)
     if field == "probability":
         return held.is_money or len(held.texts) <= 12
     if field in ("stage", "status", "from_stage", "to_stage", "pipeline"):
@@ -385,7 +391,18 @@ def wide_columns(head: Head, held: list[Profile], claimed: set[int], *, is_asked
     dated = sum(1 for _, index in found if held[index].filled)
     if is_asked:
         return found
-    return found if len(found) >= 3 and dated >= min(2, len(found)) else []
+    return _between(head, held, claimed, found) if len(found) >= 3 and dated >= min(2, len(found)) else []
+
+
+def _between(head: Head, held: list[Profile], claimed: set[int], found: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Stage dates with the dated columns among them whose names are no known words ("Security review"): their stages count, too."""
+    known = {index: stage for stage, index in found}
+    for header in head.headers[min(known) : max(known)]:
+        name = stage_name(header.lower or header.given)
+        is_date = held[header.index].is_dates and not _is_other_date(header)
+        if name is not None and header.index not in known and header.index not in claimed and is_date:
+            known[header.index] = name
+    return [(known[index], index) for index in sorted(known)]
 
 
 def _is_other_date(header: Header) -> bool:

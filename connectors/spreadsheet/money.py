@@ -91,10 +91,12 @@ def _text(cell: str) -> Parsed:
     sign, multiplier = None, None
     for word in words_around:
         kind, meaning = _meaning(word)
-        if kind == "unknown" or (kind == "sign" and sign) or (kind == "multiplier" and multiplier):
+        if kind == "unknown" or (kind == "multiplier" and multiplier):
             return UNREADABLE
         if kind in ("sign", "both"):
-            sign = meaning[0]
+            sign = _same_currency(sign, meaning[0])
+            if sign is None:
+                return UNREADABLE
         if kind in ("multiplier", "both"):
             multiplier = meaning[-1]
     shape = _shape(found[0], mark_hint)
@@ -102,6 +104,16 @@ def _text(cell: str) -> Parsed:
         return UNREADABLE
     digits, mark, ambiguous = shape
     return Parsed("text", None, digits, negative, mark, ambiguous, multiplier, sign, is_percent)
+
+
+def _same_currency(one: str | None, other: str) -> str | None:
+    """The more telling of two signs of one currency ("$1,250.00 USD"), None when they are two currencies."""
+    if one is None or one == other:
+        return other
+    for sign, code in ((one, other), (other, one)):
+        if code.upper() in words.currency_codes() and code.upper() in words.currency_signs().get(sign, ()):
+            return code
+    return None
 
 
 def _in_steps(text: str) -> str | None:

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from itertools import islice
 
+import msgspec
+
 from connectors.sdk.errors import ConfigError
 from connectors.spreadsheet import header, mapping, periods, table, words
 from connectors.spreadsheet.dates import DateColumn
-from connectors.spreadsheet.grid import Grid, place, text_of
+from connectors.spreadsheet.grid import Cell, Grid, place, text_of
 from connectors.spreadsheet.mapping import DATE_FIELDS
 from connectors.spreadsheet.money import MoneyColumn
 from connectors.spreadsheet.settings import Layout, Table
@@ -176,6 +178,7 @@ def _plan(grid: Grid, asked: Table) -> SheetPlan:
     sample = [
         (row.number, row.cells) for row in islice(table.rows(grid, head, table.Shape()), SAMPLE_ROWS) if not row.dropped
     ]
+    head, beside = _without_side_table(head, sample)
     if not sample:
         raise ConfigError(
             f"{place(grid)}: has a header (row {head.last}) and no rows. Nothing was read; earlier data stay as they are."
@@ -184,6 +187,8 @@ def _plan(grid: Grid, asked: Table) -> SheetPlan:
     is_log = asked.layout == "log" or (asked.layout is None and mapping.is_log(head, held))
     found = mapping.map_columns(head, asked, held, place(grid), is_log=is_log)
     plan = SheetPlan(grid, asked, head, found)
+    if beside:
+        plan.warn("side_table", f"{place(grid)}: {beside} are another table beside this one and are not read.")
     plan.held = held
     if is_log:
         plan.layout = "log"
@@ -192,6 +197,25 @@ def _plan(grid: Grid, asked: Table) -> SheetPlan:
         plan.layout = "kanban"
         plan.reason = "set in `layout`" if asked.layout else "the headers are stages, the cells are deals"
     return plan
+
+
+def _without_side_table(head: header.Head, sample: Sequence[tuple[int, list[Cell]]]) -> tuple[header.Head, str]:
+    """The header without a second table that stands beside the first behind an empty column (lists for drop-downs, a summary).
+
+    It is another table when some rows have cells on its side only.
+    """
+    filled = {index for _, cells in sample for index, cell in enumerate(cells) if cell is not None}
+    for gap in head.headers[1:-1]:
+        if gap.given or gap.index in filled:
+            continue
+        only_right = any(
+            all(cell is None for cell in cells[: gap.index]) and any(cell is not None for cell in cells[gap.index :])
+            for _, cells in sample
+        )
+        left, right = head.headers[: gap.index], [one for one in head.headers[gap.index :] if one.given]
+        if only_right and right and sum(1 for one in left if one.given) > len(right):
+            return msgspec.structs.replace(head, headers=left), f"columns {right[0].letter} to {right[-1].letter}"
+    return head, ""
 
 
 def _has_stage(plan: SheetPlan) -> bool:
@@ -300,6 +324,12 @@ def _settle_layout(plan: SheetPlan, fit: list[SheetPlan]) -> None:
     elif _label_rows(plan):
         plan.layout, plan.reason = "grouped", "rows that hold only a stage head the deals below them"
     else:
+        if len(tabs) > 1 and not plan.is_wide and "owner" not in plan.fields and plan is fit[0]:
+            plan.warn(
+                "tabs_read_together",
+                f"{plan.grid.file}: tabs {', '.join(map(repr, tabs[:6]))} have the same columns and are read as one table. If each tab is "
+                "a person, say `layout: sheet_per_owner`: then the tab's name is the owner.",
+            )
         plan.layout = "current_state"
         plan.reason = "a stage column, one row for each deal" + (
             f", dates of {len(plan.mapping.stage_dates)} stage(s) beside it" if plan.is_wide else ""

@@ -189,6 +189,8 @@ class Reader:
             return None
         found = self.plan.dates[index].value(parsed, date1904=self.plan.grid.date1904)
         if found is None:
+            if self.plan.dates[index].is_given_up and parsed.kind == "ordered":
+                return None
             text = "not a whole day" if parsed.kind == "partial" else "not a date"
             self._bad(row, index, self._error_or(row, index, text))
             return None

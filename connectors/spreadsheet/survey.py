@@ -156,10 +156,18 @@ def _decide(plans: list[SheetPlan]) -> None:
             dated.setdefault(words.fold(plan.head.headers[index].text), DateColumn()).merge(date_column)
         for index, money_column in plan.money.items():
             priced.setdefault(words.fold(plan.head.headers[index].text), MoneyColumn()).merge(money_column)
+    _share_order(plans, dated)
     for plan in plans:
+        optional = {plan.fields[name] for name in ("last_activity_at", "next_activity_at") if name in plan.fields}
         for index in plan.dates:
             whole = dated[words.fold(plan.head.headers[index].text)]
-            _refuse(plan, index, whole.decide(plan.asked.locale))
+            reason = whole.decide(plan.asked.locale)
+            if reason is not None and index in optional:
+                where = f"{plan.where}, column {plan.head.headers[index].letter} {plan.head.headers[index].label!r}"
+                plan.warn("dates_left_empty", f"{where}: left empty, because {reason}.")
+                whole.is_given_up = True
+            else:
+                _refuse(plan, index, reason)
             plan.dates[index] = whole
             _check_dates(plan, index, whole)
         for index in plan.money:
@@ -170,6 +178,16 @@ def _decide(plans: list[SheetPlan]) -> None:
         if "probability" in plan.fields:
             plan.percent_points = plan.money[plan.fields["probability"]].max_plain > 1
         _settle_status(plan)
+
+
+def _share_order(plans: list[SheetPlan], dated: dict[str, DateColumn]) -> None:
+    """Columns of stage dates are written by one hand: where one shows the order of day and month, it counts for the others of them."""
+    names = {words.fold(plan.head.headers[index].text) for plan in plans for _, index in plan.mapping.stage_dates}
+    columns = [dated[name] for name in names]
+    shown = {order for column in columns for order in ("dmy", "mdy") if column.rows[order]}
+    if len(shown) == 1:
+        for column in columns:
+            column.hint = column.hint or next(iter(shown))
 
 
 def _currencies(plan: SheetPlan, amounts: MoneyColumn) -> frozenset[str]:

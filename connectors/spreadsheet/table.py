@@ -12,7 +12,7 @@ from connectors.spreadsheet import money, words
 from connectors.spreadsheet.grid import Cell, Grid, text_of
 from connectors.spreadsheet.header import Head
 
-Dropped = Literal["total", "repeated_header", "note", "group_label"]
+Dropped = Literal["total", "repeated_header", "note", "group_label", "title"]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -39,7 +39,24 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
-    """Every row below the header that holds something, judged. Blank rows end nothing."""
+    """Every row below the header that holds something, judged. Blank rows end nothing.
+
+    A text alone in its row right above the header's repetition is the title of the next block, not a deal.
+    """
+    waiting: Row | None = None
+    for row in _judged(grid, head, shape):
+        if waiting is not None:
+            yield msgspec.structs.replace(waiting, dropped="title") if row.dropped == "repeated_header" else waiting
+            waiting = None
+        if row.dropped is None and shape.width > 1 and _lead(row.cells) == _ALONE:
+            waiting = row
+        else:
+            yield row
+    if waiting is not None:
+        yield waiting
+
+
+def _judged(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
     names = {header.index: words.fold(header.given) for header in head.headers if header.given}
     looks = frozenset(name.split(" ", 1)[0] for name in names.values()) | words.total_starts()
     width, last = len(head.headers), head.last
