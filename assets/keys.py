@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 
 import dagster as dg
 import msgspec
 
-from assets.translation import Translation
+from assets.translation import Freshness, Translation
 from connectors.sdk.connector import STREAMS, Connector, StreamName
 from warehouse.runner import Model, PythonModel
 
@@ -40,6 +41,10 @@ _STANDS_FOR: dict[str, StreamName] = {
 _FROM_SYNCS = frozenset({"staging.source_status", "ops.sync_runs", "ops.schema_drift"})
 
 _LAYER_OF_SCHEMA = {"staging": "staging"}
+
+
+#: Where the tables stand when nobody renames them.
+WAREHOUSE = Translation(key_prefix=("warehouse",), group="warehouse")
 
 
 class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,9 +83,14 @@ def sync_pool(source: str) -> str:
 
 
 def sync_spec(
-    source: str, stream: StreamName, connector_name: str, connector: type[Connector] | None, translation: Translation
+    source: str,
+    stream: StreamName,
+    connector_name: str,
+    connector: type[Connector] | None,
+    translation: Translation,
+    freshness: Freshness | None = None,
 ) -> dg.AssetSpec:
-    """The asset of one stream of one source."""
+    """The asset of one stream of one source. Its deals stand for the source: they carry the freshness policy."""
     return dg.AssetSpec(
         key=sync_key(source, stream, translation),
         description=stream_description(stream, connector),
@@ -89,6 +99,14 @@ def sync_spec(
         owners=list(translation.owners),
         tags={"muara/source": source, **translation.tags},
         metadata={"source": source, "connector": connector_name, **_impossible_note(stream, connector)},
+        freshness_policy=freshness_policy(freshness) if stream == "deals" and freshness else None,
+    )
+
+
+def freshness_policy(wanted: Freshness) -> dg.FreshnessPolicy:
+    """Late after `warn_hours`, too late after `fail_hours` without a sync that read anything."""
+    return dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=wanted.fail_hours), warn_window=timedelta(hours=wanted.warn_hours)
     )
 
 
@@ -104,21 +122,24 @@ def stream_description(stream: StreamName, connector: type[Connector] | None) ->
     return words
 
 
-def model_key(table: str) -> dg.AssetKey:
-    """`["warehouse", <table>]` for a table named with or without its schema."""
-    return dg.AssetKey(["warehouse", table.rsplit(".", 1)[-1]])
+def model_key(table: str, names: Translation = WAREHOUSE) -> dg.AssetKey:
+    """`["warehouse", <table>]`, or the translation's prefix in front; for a table named with or without its schema."""
+    return dg.AssetKey([*(names.key_prefix or WAREHOUSE.key_prefix), table.rsplit(".", 1)[-1]])
 
 
-def model_spec(model: AnyModel, models: Mapping[str, AnyModel], sources: Sequence[SourceFacts]) -> dg.AssetSpec:
+def model_spec(
+    model: AnyModel, models: Mapping[str, AnyModel], sources: Sequence[SourceFacts], names: Translation = WAREHOUSE
+) -> dg.AssetSpec:
     """The asset of one model: its own description, group by layer, deps from the tables that its SQL reads."""
     layer = layer_of(model)
     return dg.AssetSpec(
-        key=model_key(model.table),
+        key=model_key(model.table, names),
         description=model.about.description,
-        group_name=f"warehouse_{layer}",
-        kinds={"duckdb", "python" if isinstance(model, PythonModel) else "sql"},
-        tags={"muara/layer": layer},
-        deps=sorted(_deps(model, models, sources)),
+        group_name=f"{names.group or WAREHOUSE.group}_{layer}",
+        kinds={"duckdb", "python" if isinstance(model, PythonModel) else "sql", *names.kinds},
+        owners=list(names.owners),
+        tags={"muara/layer": layer, **names.tags},
+        deps=sorted(_deps(model, models, sources, names)),
         metadata={
             "dagster/table_name": model.table,
             **({"grain": ", ".join(model.about.grain)} if model.about.grain else {}),
@@ -136,8 +157,18 @@ def kept_models(models: Iterable[AnyModel]) -> list[AnyModel]:
     return [model for model in models if model.about.kept]
 
 
+def landing_keys(table: str, sources: Sequence[SourceFacts]) -> Iterator[dg.AssetKey]:
+    """Assets of every source that holds a landing stream, `landing.<stream>`, under its own name; none for streams without an asset."""
+    stream = table.partition(".")[2]
+    return (sync_key(s.source, stream, s.translation) for s in sources if stream in s.streams)
+
+
 def _deps(
-    model: AnyModel, models: Mapping[str, AnyModel], sources: Sequence[SourceFacts], seen: frozenset[str] = frozenset()
+    model: AnyModel,
+    models: Mapping[str, AnyModel],
+    sources: Sequence[SourceFacts],
+    names: Translation,
+    seen: frozenset[str] = frozenset(),
 ) -> set[dg.AssetKey]:
     found: set[dg.AssetKey] = set()
     for table in model.reads:
@@ -149,10 +180,10 @@ def _deps(
         elif table in _FROM_SYNCS:
             found |= {sync_key(s.source, "deals", s.translation) for s in sources}
         elif other is not None and other.about.kept:
-            found.add(model_key(table))
+            found.add(model_key(table, names))
         elif other is not None and table not in seen:
             # A table that is dropped before publishing is no asset; what it reads stands in for it.
-            found |= _deps(other, models, sources, seen | {table})
+            found |= _deps(other, models, sources, names, seen | {table})
     return found
 
 

@@ -10,16 +10,28 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import dagster as dg
+from pydantic import Field
 
 from assets.keys import streams_of, sync_key, sync_pool, sync_spec
 from assets.progress import progress_to
-from assets.translation import Translation
+from assets.translation import Freshness, Translation
 from connectors.sdk.connector import Connector, StreamName
 from connectors.sdk.errors import MuaraError, QuotaError, TransientError
 from warehouse.landing.reports import RowCounts, SyncReport
 from warehouse.landing.schema import STREAMS
 
 COMPLETE_CHECK = "sync_is_complete"
+VOLUME_CHECK = "volume_is_plausible"
+REJECTS_CHECK = "no_rows_rejected"
+FIELDS_CHECK = "fields_unchanged"
+#: Checks of every source, on its deals. All are warnings; a failed sync fails its run besides.
+SYNC_CHECKS = {
+    COMPLETE_CHECK: "Fails when the last sync was partial or suspicious, and says why.",
+    VOLUME_CHECK: "Fails when a full read gave no rows or far fewer than are held; then nothing is marked as gone. "
+    "If they were really deleted, sync once with accept_deletes.",
+    REJECTS_CHECK: "Fails when the last sync put rows aside that could not be read; they are in ops.rejected_rows with the reason.",
+    FIELDS_CHECK: "Fails when fields of the source appeared, vanished, or changed name or type since the sync before; old rows keep their values.",
+}
 
 #: Dagster's own retries start a new process; the call policy has already waited and tried, so only long waits come here.
 MOST_RETRIES = 2
@@ -32,18 +44,30 @@ _LONGEST_PART = 200
 
 
 class SyncConfig(dg.Config):
-    """`full`: re-read everything, drop nothing. `accept_deletes`: believe it when unusually many deals have vanished."""
+    """How a sync reads. Everything may be left out: then it reads what is new."""
 
-    full: bool = False
-    accept_deletes: bool = False
+    full: bool = Field(False, description="Re-read everything, drop nothing.")
+    accept_deletes: bool = Field(False, description="Believe it when unusually many deals have vanished.")
+    history_since: str | None = Field(
+        None,
+        description="YYYY-MM-DD: read once more, whole, the deals modified since this day, also from before the source's start_date.",
+    )
 
 
 class SyncRequest(NamedTuple):
-    """One sync as asked for by a run."""
+    """One sync as asked for by a run. `history_since` (YYYY-MM-DD) stands in for the source's start_date and implies `full`."""
 
     full: bool
     accept_deletes: bool
     on_progress: Callable[[int, int | None, str], None]
+    history_since: str | None = None
+
+
+class Landed(NamedTuple):
+    """What the landing zone holds of one stream: rows, every version counted; a text that changes exactly when rows are added."""
+
+    rows: int
+    version: str
 
 
 def source_assets(
@@ -53,21 +77,20 @@ def source_assets(
     connector: type[Connector] | None,
     translation: Translation,
     run: Callable[[SyncRequest], SyncReport],
+    landed: Callable[[], Mapping[str, Landed]] = dict,
+    freshness: Freshness | None = None,
 ) -> dg.AssetsDefinition:
-    """The multi-asset of one source. `run` syncs it and returns its report; it raises MuaraError where nothing was read."""
+    """The multi-asset of one source. `run` syncs it and returns its report; it raises MuaraError where nothing was read.
+
+    `landed` tells what is held by stream once the sync is done.
+    """
     streams = streams_of(connector)
     deals = sync_key(source, "deals", translation)
 
     @dg.multi_asset(
         name=f"sync_{source}_step",
-        specs=[sync_spec(source, stream, connector_name, connector, translation) for stream in streams],
-        check_specs=[
-            dg.AssetCheckSpec(
-                COMPLETE_CHECK,
-                asset=deals,
-                description="Fails as a warning when the last sync was partial or suspicious, and says why.",
-            )
-        ],
+        specs=[sync_spec(source, stream, connector_name, connector, translation, freshness) for stream in streams],
+        check_specs=[dg.AssetCheckSpec(name, asset=deals, description=words) for name, words in SYNC_CHECKS.items()],
         can_subset=False,
         pool=sync_pool(source),
         description=f"Read {source} into the landing zone.",
@@ -75,11 +98,17 @@ def source_assets(
     def sync(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[Any]:
         report = _read(context, config, run)
         _log(context, report)
+        held = landed()
         for stream in streams:
-            yield dg.MaterializeResult(
-                asset_key=sync_key(source, stream, translation), metadata=stream_metadata(report, stream)
-            )
-        yield completeness(report, deals)
+            key = sync_key(source, stream, translation)
+            metadata = stream_metadata(report, stream, held.get(stream))
+            if report.status == "failed":
+                # No materialisation: a source that fails every half hour must not look fresh, and brings no news to the warehouse.
+                yield dg.AssetObservation(asset_key=key, metadata=metadata)
+            else:
+                version = dg.DataVersion(held[stream].version) if stream in held else None
+                yield dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=version)
+        yield from sync_checks(report, deals)
         if report.status == "failed":
             raise dg.Failure(description=_why(report), metadata=report_metadata(report), allow_retries=False)
 
@@ -90,7 +119,8 @@ def _read(
     context: dg.AssetExecutionContext, config: SyncConfig, run: Callable[[SyncRequest], SyncReport]
 ) -> SyncReport:
     try:
-        report = run(SyncRequest(config.full, config.accept_deletes, progress_to(context.log.info)))
+        told = progress_to(context.log.info)
+        report = run(SyncRequest(config.full, config.accept_deletes, told, config.history_since))
     except TransientError as error:
         wait = error.retry_after_s if error.retry_after_s is not None else DEFAULT_WAIT_S
         if wait > LONGEST_WAIT_S:
@@ -116,11 +146,12 @@ def is_passing(report: SyncReport) -> bool:
     return any(reason.startswith(f"{TransientError.__name__}:") for reason in report.reasons)
 
 
-def stream_metadata(report: SyncReport, stream: StreamName) -> dict[str, Any]:
+def stream_metadata(report: SyncReport, stream: StreamName, held: Landed | None = None) -> dict[str, Any]:
     """What a sync did to one stream: rows, cursor, and the sync's own status, calls, quota and duration."""
     rows = report.rows.get(stream, RowCounts())
     return {
         "status": report.status,
+        **({"dagster/row_count": held.rows} if held else {}),
         "rows_read": rows.read,
         "rows_new": rows.new,
         "rows_changed": rows.changed,
@@ -160,16 +191,43 @@ def report_metadata(report: SyncReport) -> dict[str, Any]:
     return metadata
 
 
-def completeness(report: SyncReport, deals: dg.AssetKey) -> dg.AssetCheckResult:
-    """The check that keeps a partial or suspicious sync from looking like a plain success (A14)."""
-    return dg.AssetCheckResult(
-        asset_key=deals,
-        check_name=COMPLETE_CHECK,
-        passed=report.status == "complete",
-        severity=dg.AssetCheckSeverity.ERROR if report.status == "failed" else dg.AssetCheckSeverity.WARN,
-        description=None if report.status == "complete" else _why(report),
-        metadata={"status": report.status, "reasons": list(report.reasons)},
-    )
+def sync_checks(report: SyncReport, deals: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+    """Results of SYNC_CHECKS. They keep a partial or suspicious sync from looking like a plain success (A14)."""
+    rejected = {stream: rows.rejected for stream, rows in report.rows.items() if rows.rejected}
+    gone = report.total("deleted")
+    doubts = list(report.reasons) if report.status == "suspicious" else []
+    found: dict[str, tuple[bool, str, dict[str, Any]]] = {
+        COMPLETE_CHECK: (
+            report.status == "complete",
+            _why(report),
+            {"status": report.status, "reasons": list(report.reasons)},
+        ),
+        VOLUME_CHECK: (not doubts, "; ".join(doubts), {"rows_read": report.total("read"), "rows_deleted": gone}),
+        REJECTS_CHECK: (
+            not rejected,
+            f"{sum(rejected.values()):,} rows were put aside; table ops.rejected_rows lists them with their reasons.",
+            {"rejected_by_stream": rejected},
+        ),
+        FIELDS_CHECK: (
+            not report.drift,
+            f"{len(report.drift)} fields changed; table ops.schema_drift lists them.",
+            {
+                "changes": [
+                    f"{line.object_type}.{line.field_code}: {line.change}. {line.detail}" for line in report.drift
+                ]
+            },
+        ),
+    }
+    for name, (passed, why, metadata) in found.items():
+        is_error = name == COMPLETE_CHECK and report.status == "failed"
+        yield dg.AssetCheckResult(
+            asset_key=deals,
+            check_name=name,
+            passed=passed,
+            severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
+            description=None if passed else why,
+            metadata=metadata,
+        )
 
 
 def landed_schema(stream: str) -> dg.TableSchema:

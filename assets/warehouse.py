@@ -9,27 +9,33 @@ zone), only what is reported differs.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import dagster as dg
 
 from assets.keys import (
+    WAREHOUSE,
     WAREHOUSE_POOL,
     AnyModel,
     SourceFacts,
     kept_models,
+    landing_keys,
     model_key,
     model_spec,
 )
+from assets.pictures import PICTURES, Rows, markdown
 from assets.progress import progress_to
+from assets.translation import Translation
 from connectors.sdk.errors import ConfigError, MuaraError
 from warehouse.build import BuildResult
+from warehouse.lineage import Origin, lineage, through
 from warehouse.published import Column
 from warehouse.runner import Check, CheckResult
 
 #: Rows of a failing check that are shown with it.
 SAMPLE_ROWS = 20
-_ON_DECK = "deals"
+_ON_DECK = "main.deals"
 
 
 class BuildConfig(dg.Config):
@@ -39,27 +45,38 @@ class BuildConfig(dg.Config):
 
 
 class Builder(NamedTuple):
-    """What the step calls: build and publish, and read the published catalogue. Handed in by `dagster_project`."""
+    """What the step calls: build and publish; then, of the published file, its columns, a digest of each table's rows, and a query's rows.
+
+    Handed in by `dagster_project`.
+    """
 
     build: Callable[[str | None, Callable[[str, int, int], None]], BuildResult]
     catalogue: Callable[[], Mapping[str, Sequence[Column]]]
+    digests: Callable[[], Mapping[str, str]] = dict
+    rows: Callable[[str], Rows] = lambda sql: ()
 
 
 def warehouse_assets(
-    models: Sequence[AnyModel], checks: Sequence[Check], sources: Sequence[SourceFacts], builder: Builder
+    models: Sequence[AnyModel],
+    checks: Sequence[Check],
+    sources: Sequence[SourceFacts],
+    builder: Builder,
+    names: Translation = WAREHOUSE,
 ) -> dg.AssetsDefinition:
-    """The multi-asset of the warehouse. `models` in build order; `checks` beyond those of the models."""
+    """The multi-asset of the warehouse. `models` in build order; `checks` beyond those of the models; `names`: how it is translated."""
     by_table = {model.table: model for model in models}
     kept = kept_models(models)
-    tables = {model.table for model in kept}
+    keys = {model.table: model_key(model.table, names) for model in kept}
     condition = rebuild_condition()
-    specs = [model_spec(model, by_table, sources).replace_attributes(automation_condition=condition) for model in kept]
+    specs = [
+        model_spec(model, by_table, sources, names).replace_attributes(automation_condition=condition) for model in kept
+    ]
     every_check = [*(check for model in models for check in model.checks()), *checks]
 
     @dg.multi_asset(
         name="build_warehouse",
         specs=specs,
-        check_specs=[check_spec(check, tables) for check in every_check],
+        check_specs=[check_spec(check, keys) for check in every_check],
         can_subset=True,
         pool=WAREHOUSE_POOL,
         description="Build the whole warehouse from the landing zone, check it, and publish it if no ERROR check failed.",
@@ -68,7 +85,7 @@ def warehouse_assets(
         result = _built(context, config, builder)
         selected_checks = context.op_execution_context.selected_asset_check_keys
         for found in result.checks:
-            spec_key = check_spec(found, tables).key
+            spec_key = check_spec(found, keys).key
             if spec_key in selected_checks:
                 yield check_result(found, spec_key)
         if result.status == "refused":
@@ -79,13 +96,19 @@ def warehouse_assets(
                 metadata={"build_id": result.build_id, "warnings": list(result.warnings)},
                 allow_retries=False,
             )
-        columns = builder.catalogue()
+        columns, digests = builder.catalogue(), builder.digests()
+        origins = column_lineage(models, keys, sources)
         selected = context.selected_asset_keys
         for model in kept:
-            if model_key(model.table) in selected:
+            if keys[model.table] in selected:
                 yield dg.MaterializeResult(
-                    asset_key=model_key(model.table),
-                    metadata=table_metadata(model, result, columns.get(model.table, ())),
+                    asset_key=keys[model.table],
+                    metadata={
+                        **table_metadata(model, result, columns.get(model.table, ())),
+                        **origins.get(model.table, {}),
+                        **picture(model.table, builder.rows),
+                    },
+                    data_version=dg.DataVersion(digests[model.table]) if model.table in digests else None,
                 )
 
     return build_warehouse
@@ -102,12 +125,11 @@ def rebuild_condition() -> dg.AutomationCondition[Any]:
     return (updated.since(handled) & ~dg.AutomationCondition.in_progress()).with_label("rebuild_after_syncs")
 
 
-def check_spec(check: Check | CheckResult, tables: set[str]) -> dg.AssetCheckSpec:
+def check_spec(check: Check | CheckResult, keys: Mapping[str, dg.AssetKey]) -> dg.AssetCheckSpec:
     """A model's check as an asset check. One about a table that is not published stands with the deals."""
-    table = check.table if check.table in tables else _ON_DECK
     return dg.AssetCheckSpec(
         name=check.name,
-        asset=model_key(table),
+        asset=keys.get(check.table) or keys[_ON_DECK],
         description=check.description,
         blocking=check.severity == "error",
         metadata={"severity": check.severity, "about": check.table},
@@ -119,6 +141,14 @@ def check_result(found: CheckResult, key: dg.AssetCheckKey) -> dg.AssetCheckResu
     metadata: dict[str, Any] = {"offending_rows": found.failing}
     if found.source_keys:
         metadata["sources"] = ", ".join(found.source_keys)
+    deals = [str(row["deal_key"]) for row in found.sample if row.get("deal_key")]
+    if deals:
+        more = f"\n\n... {found.failing - len(deals):,} more" if found.failing > len(deals) else ""
+        metadata["deals"] = dg.MetadataValue.md(
+            "\n".join(f"- `{deal}`" for deal in dict.fromkeys(deals))
+            + more
+            + "\n\n`muara show KEY` tells all that is known of one."
+        )
     if found.sample:
         metadata["first_rows"] = dg.MetadataValue.table(
             records=[
@@ -151,6 +181,46 @@ def table_metadata(model: AnyModel, result: BuildResult, columns: Sequence[Colum
         metadata["stale_sources"] = ", ".join(result.stale_sources)
     if result.warnings:
         metadata["warnings"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in result.warnings))
+    return metadata
+
+
+def column_lineage(
+    models: Sequence[AnyModel], keys: Mapping[str, dg.AssetKey], sources: Sequence[SourceFacts]
+) -> dict[str, dict[str, Any]]:
+    """`dagster/column_lineage` by table, from the landing zone to the marts, as the SQL has it.
+
+    A column of a landed stream is one of each source that has the stream. Settings, seeds and landing streams without an asset are left out.
+    """
+    found = through(lineage(models), frozenset(keys))
+
+    def deps(origin: Origin) -> list[dg.TableColumnDep]:
+        assets = [keys[origin.table]] if origin.table in keys else landing_keys(origin.table, sources)
+        is_ours = origin.column != "source_key" or origin.table in keys  # landed files do not repeat whose they are
+        return [dg.TableColumnDep(asset_key=key, column_name=origin.column) for key in assets if is_ours]
+
+    return {
+        table: {
+            "dagster/column_lineage": dg.TableColumnLineage(
+                {
+                    name: all_deps
+                    for name, origins in columns.items()
+                    if (all_deps := [dep for origin in sorted(origins) for dep in deps(origin)])
+                }
+            )
+        }
+        for table, columns in found.items()
+    }
+
+
+def picture(table: str, rows: Callable[[str], Rows]) -> dict[str, Any]:
+    """A drawing and a look at the first rows, for the headline tables."""
+    shown = PICTURES.get(table)
+    if shown is None:
+        return {}
+    preview = [dg.TableRecord({name: _plain(value) for name, value in row.items()}) for row in rows(shown.preview)]
+    metadata: dict[str, Any] = {"picture": dg.MetadataValue.md(markdown(shown.title, shown.bars(rows(shown.sql))))}
+    if preview:
+        metadata["preview"] = dg.MetadataValue.table(records=preview)
     return metadata
 
 
@@ -188,4 +258,6 @@ def _plain(value: Any) -> Any:
     """What a Dagster table cell may hold."""
     if value is None or isinstance(value, str | int | float | bool):
         return "" if value is None else value
+    if isinstance(value, Decimal):
+        return float(value)
     return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -19,11 +19,12 @@ from connectors.sdk import registry
 from connectors.sdk.budget import DailyBudget
 from connectors.sdk.client import CallPolicy
 from connectors.sdk.clock import Clock
-from connectors.sdk.connector import Connector, Finding, PlanLine
+from connectors.sdk.connector import STREAMS, Connector, Finding, PlanLine
 from connectors.sdk.errors import ConfigError, MuaraError
 from connectors.sdk.redaction import redactor
 from connectors.sdk.settings import check_shape, load, resolve, secrets_of
 from connectors.sdk.tokens import TokenStore
+from dagster_project.alerts import tell_build, watched_sync
 from dagster_project.project import (
     SECRET_OPTIONS,
     Project,
@@ -35,6 +36,7 @@ from dagster_project.project import (
 )
 from warehouse.home import Home
 from warehouse.landing.index import Index
+from warehouse.landing.manifest import read_manifest
 from warehouse.landing.object_store import Bucket
 from warehouse.landing.reports import SyncReport
 from warehouse.landing.spool import Engine
@@ -144,12 +146,24 @@ def call_policy(hub: Hub, connector: Connector) -> CallPolicy:
 
 
 def sync_source(
-    hub: Hub, spec: SourceSpec, *, full: bool = False, accept_deletes: bool = False, on_progress: Told | None = None
+    hub: Hub,
+    spec: SourceSpec,
+    *,
+    full: bool = False,
+    accept_deletes: bool = False,
+    history_since: str | None = None,
+    on_progress: Told | None = None,
 ) -> SyncReport:
-    """Read one source into the landing zone. Raises MuaraError where nothing could be read; see the report's status otherwise."""
-    with secrets_hidden():
+    """Read one source into the landing zone. Raises MuaraError where nothing could be read; see the report's status otherwise.
+
+    `history_since` (YYYY-MM-DD): a full read of what was modified since then, whatever the source's own `start_date`.
+    """
+    if history_since is not None:
+        spec = msgspec.structs.replace(spec, config={**spec.config, "start_date": history_since})
+        full = True
+    with secrets_hidden(), watched_sync(hub, spec.source) as told:
         connector = open_connector(hub, spec)
-        return run_sync(
+        report = run_sync(
             connector,
             home=hub.home,
             source_key=spec.source,
@@ -159,6 +173,7 @@ def sync_source(
             accept_deletes=accept_deletes,
             on_progress=_redacted(on_progress),
         )
+        return told(report)
 
 
 def _redacted(on_progress: Told | None) -> Told:
@@ -206,12 +221,14 @@ def build(hub: Hub, *, as_of: str | None = None, on_progress: Callable[[str, int
         settings=hub.warehouse_settings(),
         project=hub.root,
     )
-    return run_build(
+    result = run_build(
         inputs,
         clock=hub.clock,
         as_of=as_of_instant(hub, as_of),
         on_progress=on_progress or (lambda what, done, total: None),
     )
+    tell_build(hub, result)
+    return result
 
 
 def published_catalogue(hub: Hub) -> dict[str, Any]:
@@ -219,6 +236,48 @@ def published_catalogue(hub: Hub) -> dict[str, Any]:
     from warehouse.published import catalogue  # noqa: PLC0415 - a sync needs no build
 
     return dict(catalogue(hub.home.published))
+
+
+def published_digests(hub: Hub) -> dict[str, str]:
+    """`schema.table` -> a text that changes exactly when the table's rows do."""
+    from warehouse.published import digests  # noqa: PLC0415 - a sync needs no build
+
+    return digests(hub.home.published)
+
+
+def published_rows(hub: Hub, sql: str) -> list[dict[str, Any]]:
+    """Rows of a query over the published file."""
+    from warehouse.published import query  # noqa: PLC0415 - a sync needs no build
+
+    return query(hub.home.published, sql).dicts()
+
+
+def landed_streams(hub: Hub, source: str) -> dict[str, tuple[int, str]]:
+    """Stream -> rows held of it, every version counted, and a text that changes exactly when rows are added (compaction adds none)."""
+    committed = read_manifest(hub.home.store(), source)
+    if committed is None:
+        return {}
+    manifest = committed.manifest
+    rows: dict[str, int] = {}
+    for part in manifest.parts:
+        rows[part.stream] = rows.get(part.stream, 0) + part.rows
+    # Presence has no asset of its own: a deal that is gone is news of the deals. Readings belong to the history they are of.
+    along = {"deals": ("presence",), "stage_changes": ("history_reads",)}
+    return {
+        stream: (
+            rows.get(stream, 0),
+            ":".join([manifest.landing_id, *(str(rows.get(each, 0)) for each in (stream, *along.get(stream, ())))]),
+        )
+        for stream in STREAMS
+    }
+
+
+def last_sync(hub: Hub, source: str) -> SyncReport | None:
+    """The report of the last finished sync of a source, None when it never synced."""
+    committed = read_manifest(hub.home.store(), source)
+    if committed is None:
+        return None
+    return msgspec.json.decode(committed.manifest.last_report, type=SyncReport | None)
 
 
 def as_of_instant(hub: Hub, given: str | None) -> datetime | None:

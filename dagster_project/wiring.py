@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._utils.schedules import cron_string_iterator  # how Dagster itself reads a schedule
 
 from assets import sync as sync_assets
 from assets import warehouse as warehouse_assets
 from assets.keys import SourceFacts, streams_of
+from assets.translation import Freshness
 from connectors.sdk import registry
 from connectors.sdk.clock import SystemClock
 from connectors.sdk.connector import Connector
 from connectors.sdk.errors import ConfigError
-from dagster_project import operations
+from dagster_project import operations, sensors
 from dagster_project.operations import Hub
 from dagster_project.project import SourceSpec, read_project
 
@@ -38,12 +42,23 @@ def source_definitions(root: Path, spec: SourceSpec) -> dg.Definitions:
         connector=connector,
         translation=spec.translation,
         run=lambda request: _run_sync(root, spec.source, request),
+        landed=lambda: _landed(root, spec.source),
+        freshness=spec.freshness or default_freshness(spec),
     )
+    selection = dg.AssetSelection.assets(*assets.keys)
+    tags = {"muara/source": spec.source}
     job = dg.define_asset_job(
         f"sync_{spec.source}",
-        selection=dg.AssetSelection.assets(*assets.keys),
-        description=f"Sync {spec.source}. Run config of its step: full, accept_deletes.",
-        tags={"muara/source": spec.source},
+        selection=selection,
+        description=f"Sync {spec.source}: what is new. Run config of its step: full, accept_deletes, history_since.",
+        tags=tags,
+    )
+    full = dg.define_asset_job(
+        f"full_refresh_{spec.source}",
+        selection=selection,
+        config={"ops": {assets.op.name: {"config": {"full": True}}}},
+        description=f"Read {spec.source} once more, whole; nothing is dropped. Set history_since to a day to go back to it.",
+        tags=tags,
     )
     schedules = []
     if spec.schedule:
@@ -56,7 +71,28 @@ def source_definitions(root: Path, spec: SourceSpec) -> dg.Definitions:
                 description=f"As written in {spec.where}.",
             )
         )
-    return dg.Definitions(assets=[assets], jobs=[job], schedules=schedules)
+    watch = sensors.file_sensor if sensors.reads_files(spec) else sensors.quota_sensor
+    return dg.Definitions(
+        assets=[assets],
+        jobs=[job, full],
+        schedules=schedules,
+        sensors=[watch(lambda: hub_at(root), spec, job.name)],
+    )
+
+
+def default_freshness(spec: SourceSpec) -> Freshness | None:
+    """When a source counts as late where its YAML does not say: two missed syncs, or a day. Files without a schedule change when they change."""
+    if spec.schedule is None:
+        return None if sensors.reads_files(spec) else Freshness(warn_hours=25, fail_hours=26)
+    gap = longest_gap_hours(spec.schedule)
+    return Freshness(warn_hours=round(1.5 * gap + 0.5, 1), fail_hours=round(2 * gap + 1, 1))
+
+
+def longest_gap_hours(cron: str) -> float:
+    """The longest time between two ticks of a cron line, in hours: 72 for workdays only. Looks at the next 100 ticks."""
+    ticks = cron_string_iterator(datetime(2026, 1, 1, tzinfo=UTC).timestamp(), cron, "UTC")
+    seen = [next(ticks) for _ in range(100)]
+    return max((after - before).total_seconds() for before, after in pairwise(seen)) / 3600
 
 
 def warehouse_definitions(root: Path) -> dg.Definitions:
@@ -73,7 +109,10 @@ def warehouse_definitions(root: Path) -> dg.Definitions:
         warehouse_assets.Builder(
             build=lambda as_of, told: operations.build(hub_at(root), as_of=as_of, on_progress=told),
             catalogue=lambda: operations.published_catalogue(hub_at(root)),
+            digests=lambda: operations.published_digests(hub_at(root)),
+            rows=lambda sql: operations.published_rows(hub_at(root), sql),
         ),
+        project.warehouse.translation,
     )
     selection = dg.AssetSelection.assets(*assets.keys)
     rebuild = dg.define_asset_job(
@@ -129,6 +168,11 @@ def checked_connector(spec: SourceSpec) -> type[Connector] | None:
     return operations.check_config(spec)
 
 
+def _landed(root: Path, source: str) -> dict[str, sync_assets.Landed]:
+    held = operations.landed_streams(hub_at(root), source)
+    return {stream: sync_assets.Landed(*facts) for stream, facts in held.items()}
+
+
 def _run_sync(root: Path, source: str, request: sync_assets.SyncRequest) -> Any:
     hub = hub_at(root)
     return operations.sync_source(
@@ -136,5 +180,6 @@ def _run_sync(root: Path, source: str, request: sync_assets.SyncRequest) -> Any:
         hub.project.source(source),
         full=request.full,
         accept_deletes=request.accept_deletes,
+        history_since=request.history_since,
         on_progress=request.on_progress,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,23 @@ def catalogue(path: Path) -> dict[str, tuple[Column, ...]]:
     for table, name, kind, comment in rows:
         found.setdefault(table, []).append(Column(name=name, type=kind, comment=comment))
     return {table: tuple(columns) for table, columns in found.items()}
+
+
+def digests(path: Path) -> dict[str, str]:
+    """`schema.table` -> a text that is the same for the same rows in any order, of everything that is published.
+
+    Columns that say which build it was (`as_of_at`, `build_id`) do not count: they differ when nothing else does.
+    """
+    found = {}
+    with _open(path) as con:
+        for table, names in catalogue(path).items():
+            columns = ", ".join(f'"{column.name}"' for column in names if column.name not in _OF_THE_BUILD)
+            rows = con.execute(f"select count(*), sum(hash({columns})::hugeint) from {table}").fetchone() or (0, 0)
+            found[table] = hashlib.sha256(f"{columns}|{rows[0]}|{rows[1]}".encode()).hexdigest()[:16]
+    return found
+
+
+_OF_THE_BUILD = frozenset({"as_of_at", "build_id"})
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:

@@ -9,19 +9,19 @@ import dagster as dg
 import msgspec
 from pydantic import Field
 
+from dagster_project.components.names import AssetNames
+from dagster_project.components.scaffolder import CrmSourceScaffolder
 from dagster_project.project import source_spec
 
 
-class SourceTranslation(dg.Model, dg.Resolvable):
-    """Other names for what Dagster shows of this source; what is left out keeps Muara's own choice."""
+class SourceFreshness(dg.Model, dg.Resolvable):
+    """When this source counts as late, in hours since the last sync that read it. Default: two missed syncs."""
 
-    key_prefix: list[str] = Field(default_factory=list, description="Asset key parts instead of the source's name.")
-    group: Annotated[str | None, Field(description="Asset group instead of the source's name.")] = None
-    owners: list[str] = Field(default_factory=list, description="E-mail addresses or team:<name>.")
-    tags: dict[str, str] = Field(default_factory=dict, description="Tags added to the assets.")
-    kinds: list[str] = Field(default_factory=list, description="Kinds added to the connector's name and parquet.")
+    warn_hours: float = Field(description="Late after this many hours without a sync.")
+    fail_hours: float = Field(description="Too late after this many hours without a sync.")
 
 
+@dg.scaffold_with(CrmSourceScaffolder)
 class CrmSource(dg.Component, dg.Model, dg.Resolvable):
     """A CRM account or a set of spreadsheets, read into the landing zone by one sync.
 
@@ -33,11 +33,12 @@ class CrmSource(dg.Component, dg.Model, dg.Resolvable):
     ]
     connector: Annotated[str, Field(description="Name of an installed connector, such as salesforce.")]
     schedule: Annotated[str | None, Field(description='Cron line on which it syncs, such as "*/30 * * * *".')] = None
+    freshness: Annotated[SourceFreshness | None, Field(description="When it counts as late.")] = None
     config: dict[str, Any] = Field(
         default_factory=dict,
         description="Settings of the connector. Any value may be {env: NAME}; it is read when the sync runs.",
     )
-    translation: Annotated[SourceTranslation | None, Field(description="Other names for its assets.")] = None
+    translation: Annotated[AssetNames | None, Field(description="Other names for its assets.")] = None
 
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
@@ -55,6 +56,7 @@ class CrmSource(dg.Component, dg.Model, dg.Resolvable):
             "source": self.source,
             "connector": self.connector,
             "schedule": self.schedule,
+            "freshness": self.freshness.model_dump() if self.freshness else None,
             "config": self.config,
             "translation": self.translation.model_dump() if self.translation else None,
         }

@@ -10,6 +10,7 @@ import dagster as dg
 import msgspec
 from pydantic import Field, create_model
 
+from dagster_project.components.names import AssetNames
 from warehouse.settings import Thresholds, WarehouseSettings
 
 
@@ -64,8 +65,16 @@ class _Warehouse(dg.Component, dg.Model, dg.Resolvable):
         return warehouse_definitions(context.project_root)
 
 
+_TRANSLATION: dict[str, Any] = {
+    "translation": (Annotated[AssetNames | None, Field(description="Other names for its assets.")], None)
+}
 Warehouse = create_model(
-    "Warehouse", __base__=_Warehouse, __module__=__name__, __doc__=_Warehouse.__doc__, **_fields(WarehouseSettings)
+    "Warehouse",
+    __base__=_Warehouse,
+    __module__=__name__,
+    __doc__=_Warehouse.__doc__,
+    **_fields(WarehouseSettings),
+    **_TRANSLATION,
 )
 
 __all__ = ["Thresholds", "Warehouse"]

@@ -6,12 +6,12 @@ import dagster as dg
 import pytest
 
 from assets.keys import streams_of
-from assets.sync import COMPLETE_CHECK, SyncRequest, source_assets
-from assets.translation import Translation
+from assets.sync import COMPLETE_CHECK, FIELDS_CHECK, REJECTS_CHECK, VOLUME_CHECK, Landed, SyncRequest, source_assets
+from assets.translation import Freshness, Translation
 from connectors.sdk.connector import Capabilities, Connector, stream
 from connectors.sdk.errors import ConfigError, QuotaError, TransientError
 from connectors.sdk.records import Deal
-from warehouse.landing.reports import Notice, RowCounts, SyncReport
+from warehouse.landing.reports import DriftLine, Notice, RowCounts, SyncReport
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -59,8 +59,17 @@ def metadata_of(result, name: str) -> dict:
     return {key: value.value for key, value in event.materialization.metadata.items()}
 
 
-def check_of(result) -> dg.AssetCheckEvaluation:
-    return next(e for e in result.get_asset_check_evaluations() if e.check_name == COMPLETE_CHECK)
+def check_of(result, name: str = COMPLETE_CHECK) -> dg.AssetCheckEvaluation:
+    return next(e for e in result.get_asset_check_evaluations() if e.check_name == name)
+
+
+def observed(result, name: str) -> dict:
+    event = next(
+        e.event_specific_data.asset_observation
+        for e in result.all_events
+        if e.is_asset_observation and e.asset_key == dg.AssetKey(["acme_eu", name])
+    )
+    return {key: value.value for key, value in event.metadata.items()}
 
 
 def failure_of(result):
@@ -153,7 +162,14 @@ def test_a_report_that_ended_in_a_passing_failure_is_tried_again_and_then_shown(
     assert not result.success
     assert len(tries) == 3
     assert not check_of(result).passed
-    assert metadata_of(result, "deals")["status"] == "failed"
+    assert check_of(result).severity == dg.AssetCheckSeverity.ERROR
+    assert observed(result, "deals")["status"] == "failed"
+
+
+def test_a_failed_sync_does_not_look_fresh():
+    """A source that fails every half hour must pass no freshness policy and start no build."""
+    result = materialize(lambda request: report("failed", reasons=["token refused"]))
+    assert result.get_asset_materialization_events() == []
 
 
 def test_a_long_wait_is_left_to_the_next_sync():
@@ -210,3 +226,73 @@ def test_a_source_cannot_be_synced_in_part():
     found = assets(lambda request: report())
     assert not found.can_subset
     assert found.op.pool == "api_acme_eu"
+
+
+def test_freshness_stands_with_the_deals():
+    found = source_assets(
+        source="acme_eu",
+        connector_name="acme",
+        connector=Acme,
+        translation=NO_TRANSLATION,
+        run=lambda request: report(),
+        freshness=Freshness(warn_hours=2, fail_hours=5),
+    )
+    policies = {spec.key.path[-1]: spec.freshness_policy for spec in found.specs if spec.freshness_policy}
+    assert list(policies) == ["deals"]
+    assert policies["deals"].fail_window.to_timedelta() == timedelta(hours=5)
+    assert policies["deals"].warn_window.to_timedelta() == timedelta(hours=2)
+
+
+def test_what_is_held_is_shown_and_versions_the_data():
+    """The same rows give the same data version, so that nothing downstream looks stale."""
+
+    def versions(landed):
+        found = source_assets(
+            source="acme_eu",
+            connector_name="acme",
+            connector=Acme,
+            translation=NO_TRANSLATION,
+            run=lambda request: report(),
+            landed=lambda: {"deals": landed},
+        )
+        result = dg.materialize([found])
+        assert metadata_of(result, "deals")["dagster/row_count"] == landed.rows
+        events = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "deals"]
+        return events[0].materialization.tags["dagster/data_version"]
+
+    assert versions(Landed(10, "a:10")) == versions(Landed(10, "a:10")) == "a:10"
+    assert versions(Landed(11, "a:11")) == "a:11"
+
+
+def test_a_fall_in_volume_fails_its_own_check():
+    """A17."""
+    assert check_of(materialize(lambda request: report()), VOLUME_CHECK).passed
+    reasons = ["deals: 900 of 1,000 live deals have vanished"]
+    found = check_of(materialize(lambda request: report("suspicious", reasons=reasons)), VOLUME_CHECK)
+    assert not found.passed
+    assert "900 of 1,000" in found.description
+    partial = materialize(lambda request: report("partial", reasons=["the budget is used up"]))
+    assert check_of(partial, VOLUME_CHECK).passed
+
+
+def test_rejected_rows_and_changed_fields_are_warnings():
+    line = DriftLine(object_type="deal", field_code="region__c", change="gone", detail="was text")
+    result = materialize(lambda request: report(drift=[line]))
+    assert result.success
+    rejects, fields = check_of(result, REJECTS_CHECK), check_of(result, FIELDS_CHECK)
+    assert not rejects.passed
+    assert rejects.metadata["rejected_by_stream"].value == {"deals": 1}
+    assert not fields.passed
+    assert fields.severity == dg.AssetCheckSeverity.WARN
+    assert "region__c" in str(fields.metadata["changes"].value)
+
+
+def test_history_back_to_a_date_is_asked_for_by_run_config():
+    asked: list[SyncRequest] = []
+
+    def run(request):
+        asked.append(request)
+        return report()
+
+    materialize(run, history_since="2020-01-01")
+    assert asked[0].history_since == "2020-01-01"
