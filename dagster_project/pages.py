@@ -16,6 +16,7 @@ import msgspec
 
 from connectors.sdk import Connector, registry
 from connectors.sdk.settings import ConnectorSettings, describe
+from dagster_project.alerts import AlertSettings
 from dagster_project.cli import build_parser
 from dagster_project.guard import DISTRIBUTION
 from warehouse.runner import load_models
@@ -89,6 +90,9 @@ def settings_page() -> str:
         _fields(WarehouseSettings),
         "### `thresholds`",
         _fields(Thresholds),
+        "## `dagster_project.components.Alerts`",
+        "Optional, one per receiver. Tells each thing once, and once more when it is well again; what could not be sent goes out with the next run.",
+        _fields(AlertSettings),
         "## Environment",
         _table(["variable", "meaning"], [[f"`{name}`", words] for name, words in _ENVIRONMENT.items()]),
         _BUCKETS,

@@ -1,7 +1,8 @@
 """The user's project folder: where it is, what its YAML says. No Dagster import, no network, no secret is read here.
 
 A project is a folder with `dg.toml` and `defs/`. Every `defs/**/defs.yaml` document of type `dagster_project.components.CrmSource`
-is a source, one of type `dagster_project.components.Warehouse` sets the warehouse; other types are Dagster's or the user's own business.
+is a source, one of type `dagster_project.components.Warehouse` sets the warehouse, one of type `dagster_project.components.Alerts` names a
+webhook; other types are Dagster's or the user's own business.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import msgspec
 
 from assets.translation import Freshness, Translation
 from connectors.sdk.errors import ConfigError
+from dagster_project.alerts import Receiver, check_shape
 from dagster_project.yamldoc import Document, read_documents
 from warehouse.landing.object_store import CACHE_BYTES, Bucket
 
 SOURCE_TYPE = "dagster_project.components.CrmSource"
 WAREHOUSE_TYPE = "dagster_project.components.Warehouse"
+ALERTS_TYPE = "dagster_project.components.Alerts"
 
 #: Keys that Dagster allows beside `type` and `attributes`.
 _DOCUMENT_KEYS = {"type", "attributes", "requirements", "post_processing", "template_vars_module"}
@@ -73,6 +76,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     root: Path
     sources: tuple[SourceSpec, ...]
     warehouse: WarehouseSpec
+    alerts: tuple[Receiver, ...] = ()
 
     def source(self, name: str) -> SourceSpec:
         """The source of that key. Raises ConfigError naming the nearest one."""
@@ -157,6 +161,7 @@ def read_project(root: Path) -> Project:
     """Read and check every defs.yaml under `root`. Raises ConfigError naming file, document, line and key."""
     sources: dict[str, SourceSpec] = {}
     warehouse: WarehouseSpec | None = None
+    alerts: list[Receiver] = []
     for document in _documents(root):
         kind = document.data.get("type")
         if kind == SOURCE_TYPE:
@@ -171,7 +176,12 @@ def read_project(root: Path) -> Project:
             if warehouse is not None:
                 raise ConfigError(f"{document.where()}: a second Warehouse; the first is at {warehouse.where}.")
             warehouse = _warehouse(document)
-    return Project(root=root, sources=tuple(sources.values()), warehouse=warehouse or WarehouseSpec())
+        elif kind == ALERTS_TYPE:
+            alerts.append(Receiver(attributes=_attributes(document), where=document.where()))
+            check_shape(alerts[-1])
+    return Project(
+        root=root, sources=tuple(sources.values()), warehouse=warehouse or WarehouseSpec(), alerts=tuple(alerts)
+    )
 
 
 def definition_files(root: Path) -> list[Path]:
@@ -207,7 +217,7 @@ def _check_type(document: Document) -> None:
     kind = document.data.get("type")
     if not isinstance(kind, str):
         raise ConfigError(f"{document.where()}: `type:` is missing, for example `type: {SOURCE_TYPE}`.")
-    ours = {SOURCE_TYPE, WAREHOUSE_TYPE}
+    ours = {SOURCE_TYPE, WAREHOUSE_TYPE, ALERTS_TYPE}
     if kind.startswith("dagster_project.") and kind not in ours:
         near = difflib.get_close_matches(kind, ours, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(sorted(ours))}."
