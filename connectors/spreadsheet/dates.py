@@ -110,6 +110,9 @@ def order_hint(header: str) -> str | None:
     return None if match is None else "mdy" if match[2] else "dmy"
 
 
+_MOST_KEPT = 1 << 15
+
+
 class Parsed(msgspec.Struct, frozen=True):
     """What one cell says. `ordered`: `first`/`second` are day and month in an order that the column decides."""
 
@@ -296,11 +299,18 @@ class DateColumn:
         self.native_days = 0
         #: The order cannot be told and the column is not worth refusing a file for: its cells stay empty.
         self.is_given_up = False
+        #: Texts whose kind is known and whose rows nobody needs: the same day stands in many rows.
+        self._plain: dict[str, Kind] = {}
 
-    def see(self, row: int, cell: object) -> Parsed:
-        """Count one cell; returns what it says."""
+    def see(self, row: int, cell: object) -> None:
+        """Count one cell."""
+        if (kind := self._plain.get(cell)) is not None:  # type: ignore[call-overload]
+            self.counts[kind] += 1
+            return
         parsed = parse(cell)
         self.counts[parsed.kind] = self.counts.get(parsed.kind, 0) + 1
+        if cell.__class__ is str and parsed.kind in ("day", "instant", "empty") and len(self._plain) < _MOST_KEPT:
+            self._plain[cell] = parsed.kind  # type: ignore[index]
         if parsed.kind == "ordered":
             if parsed.first > 12:
                 self._note("dmy", row)
@@ -312,10 +322,8 @@ class DateColumn:
             self._note(parsed.kind, row)
         elif parsed.native:
             self.native_days += 1
-        return parsed
 
     def _note(self, what: str, row: int) -> None:
-        self.counts[what + "_rows"] = self.counts.get(what + "_rows", 0) + 1
         if len(self.rows[what]) < 10:
             self.rows[what].append(row)
 

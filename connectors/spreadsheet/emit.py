@@ -187,7 +187,16 @@ class Emission:
     def _direct(self) -> Iterator[Record]:
         """One row, one deal: straight through."""
         for item in self._rows(0):
-            yield from self._deal([item]) if isinstance(item, Draft) else (item,)
+            if not isinstance(item, Draft):
+                yield item
+            elif item.has_stage_dates:
+                yield from self._deal([item])
+            else:
+                if item.owner or item.company:
+                    yield from self._people(item, ())
+                self.deal_count += 1
+                self._remember(item)
+                yield self._record(item, None, _pipeline_id(item.pipeline))
 
     def _joined(self) -> Iterator[Record]:
         """Rows of several tables, or of a log, gathered deal by deal on disk."""
@@ -300,7 +309,7 @@ class Emission:
         )
 
     def _people(self, draft: Draft, entries: Sequence[Draft]) -> Iterator[Record]:
-        for name in (draft.owner, *(entry.changed_by for entry in entries)):
+        for name in (draft.owner, *(entry.changed_by for entry in entries)) if entries else (draft.owner,):
             if name and (ident := words.fold(name)) not in self._seen_owners:
                 self._seen_owners.add(ident)
                 yield Owner(owner_id=ident, name=name, email=name if "@" in name else None, read_at=self.read_at)

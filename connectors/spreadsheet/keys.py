@@ -33,7 +33,7 @@ def key_of(cells: Sequence[Cell], choice: KeyChoice) -> str | None:
     """The key of a row, None when part of it is empty. Parts of a composite key are joined by "/" (escaped inside a part)."""
     if len(choice.columns) == 1:
         text = text_of(cells[choice.columns[0]])
-        if not text or (len(text) < 5 and words.fold(text) in words.nothing("text")):
+        if not text or (len(text) < 8 and words.fold(text) in words.nothing("text")):
             return None
         return words.fold(text) if choice.is_folded else text
     nothing = words.nothing("text")

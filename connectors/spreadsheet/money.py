@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from math import isfinite
 from typing import Literal
 
 import msgspec
@@ -46,6 +47,16 @@ class Parsed(msgspec.Struct, frozen=True):
 
 EMPTY = Parsed("empty")
 UNREADABLE = Parsed("unreadable")
+
+
+def plain(cell: object) -> Decimal | None:
+    """The amount of a cell whose figures can be read in one way only, None for any other cell."""
+    if cell.__class__ is str:
+        return Decimal(cell) if _PLAIN.fullmatch(cell) else None  # type: ignore[arg-type, call-overload]
+    if cell.__class__ is float and isfinite(cell):  # type: ignore[arg-type]
+        number = Decimal(int(cell) if cell.is_integer() else repr(cell))  # type: ignore[attr-defined, call-overload]
+        return number if number.as_tuple().exponent >= -4 else None  # type: ignore[operator]
+    return None
 
 
 def parse(cell: object) -> Parsed:
@@ -225,28 +236,38 @@ class MoneyColumn:
         self.rows: dict[str, list[int]] = {".": [], ",": [], "ambiguous": [], "unreadable": []}
         self.multipliers: dict[str, list[int]] = {}
         self.signs: set[str] = set()
-        self.max_plain = Decimal(0)
+        self.max_plain = 0.0
         self.decimal: str | None = None
         self.language: str | None = None
         #: A unit that the header states for the whole column ("Amount (k€)"), as a multiplier word, and its power of ten once decided.
         self.unit: str | None = None
         self.unit_power = 0
 
-    def see(self, row: int, cell: object) -> Parsed:
-        """Count one cell; returns what it says."""
+    def see(self, row: int, cell: object) -> None:
+        """Count one cell."""
+        if cell.__class__ is str and (match := _PLAIN.fullmatch(cell)):  # type: ignore[call-overload]
+            self.counts["text"] = self.counts.get("text", 0) + 1
+            if match[3] and len(self.rows["."]) < 10:
+                self.rows["."].append(row)
+            self.max_plain = max(self.max_plain, float(match[2]))
+            return
+        if cell.__class__ is float and isfinite(cell):  # type: ignore[arg-type]
+            self.counts["number"] = self.counts.get("number", 0) + 1
+            self.max_plain = max(self.max_plain, abs(cell))  # type: ignore[arg-type]
+            return
         parsed = parse(cell)
         self.counts[parsed.kind] = self.counts.get(parsed.kind, 0) + 1
         if parsed.kind == "number" and parsed.value is not None:
-            self.max_plain = max(self.max_plain, abs(parsed.value))
+            self.max_plain = max(self.max_plain, abs(float(parsed.value)))
         elif parsed.kind == "unreadable":
             self._note("unreadable", row)
         elif parsed.kind == "text":
             if parsed.is_percent:
                 self.counts["percent"] = self.counts.get("percent", 0) + 1
             elif not parsed.is_ambiguous:
-                self.max_plain = max(self.max_plain, Decimal(parsed.digits.replace("_", "")))
+                self.max_plain = max(self.max_plain, float(parsed.digits.replace("_", "")))
             else:
-                self.max_plain = max(self.max_plain, Decimal(1000))
+                self.max_plain = max(self.max_plain, 1000.0)
             if parsed.is_ambiguous:
                 self._note("ambiguous", row)
             elif parsed.decimal_mark:
@@ -255,7 +276,6 @@ class MoneyColumn:
                 self.multipliers.setdefault(parsed.multiplier, []).append(row)
             if parsed.sign:
                 self.signs.add(parsed.sign)
-        return parsed
 
     def _note(self, what: str, row: int) -> None:
         if len(self.rows[what]) < 10:

@@ -44,7 +44,7 @@ class Package:
 
     def formulas_without_result(self, sheet: str) -> Iterator[tuple[int, int]]:
         """(row, column from 0) of formulas that nobody ever calculated: they read as empty."""
-        for match in self._scan(sheet, _FORMULA, b"f>", b"f "):
+        for match in self._scan(sheet, _FORMULA, b"<f", b":f"):
             if b't="str"' not in match[1] and (at := _address(match[1])):
                 yield at
 

@@ -76,7 +76,8 @@ def as_of_line(lines: list[str], locale: words.Locale | None) -> date | None:
             if match is None:
                 continue
             column = dates.DateColumn()
-            parsed = column.see(0, match[1].strip(" .:"))
+            parsed = dates.parse(match[1].strip(" .:"))
+            column.see(0, match[1].strip(" .:"))
             if column.decide(locale) is None and (found := column.value(parsed)):
                 return found[0]
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,10 +20,21 @@ from connectors.spreadsheet.table import Row, strip_count
 _TEXT_FIELDS = ("name", "company", "owner", "lead_source", "deal_type", "lost_reason", "pipeline")
 _INSTANTS = ("created_at", "closed_at", "stage_entered_at", "last_activity_at", "next_activity_at")
 _LARGEST = Decimal(10) ** 14
+#: So many different cells of a column are remembered.
+_MOST_KEPT = 1 << 14
+#: Kinds of cells that are remembered; 1, 1.0 and TRUE are equal and yet not the same cell.
+_KEPT = frozenset({str, date, datetime})
 _CENT4 = Decimal("0.0001")
 _MAX_NAMED_CELLS = 8
 #: Longer texts are neither a word for nothing nor an error value.
 _LONGEST_WORD = 16
+
+
+@cache
+def _odd_starts() -> frozenset[str]:
+    """First characters of everything that stands for nothing or for an error."""
+    odd = words.nothing("text") | words.words("errors")
+    return frozenset(ch for word in odd if word for ch in (word[0], word[0].upper())) | {"＃", "－", "？"}
 
 
 class Reader:
@@ -44,7 +56,10 @@ class Reader:
             used.discard(fields["status"])
         self._custom = [(head.text, head.index) for head in plan.head.headers if head.index not in used]
         self._names = [head.text for head in plan.head.headers]
-        self._header_currency = self._currency_in_header()
+        #: What a column's cells were read as; the same label, name or day stands in many rows. Cells that are worth a warning are not kept.
+        self._known: dict[int, dict[Cell, Any]] = {head.index: {} for head in plan.head.headers}
+        self._default_currency = self._currency_in_header() or plan.asked.default_currency
+        self._is_plain_money = "currency" not in fields and not plan.format_currencies
         self._key_column = letter(min(choice.columns)) if choice and choice.columns else "A"
 
     def _currency_in_header(self) -> str | None:
@@ -102,15 +117,22 @@ class Reader:
         )
 
     def _text(self, row: Row, index: int) -> str | None:
-        text = text_of(row.cells[index])
-        if len(text) > _LONGEST_WORD:
-            return text
-        if not text or (folded := words.fold(text)) in words.nothing("text"):
+        cell = row.cells[index]
+        if cell is None:
             return None
-        if folded[0] == "#" and folded in words.words("errors"):
-            self._bad(row, index, f"error value {text}")
-            return None
-        return text
+        known = self._known[index]
+        if cell.__class__ is str and cell in known:
+            return known[cell]  # type: ignore[no-any-return]
+        text: str | None = text_of(cell)
+        if text and len(text) <= _LONGEST_WORD and text[0] in _odd_starts():
+            folded = words.fold(text)
+            if folded in words.words("errors"):
+                self._bad(row, index, f"error value {text}")
+                return None
+            text = None if folded in words.nothing("text") else text
+        if cell.__class__ is str and len(known) < _MOST_KEPT:
+            known[cell] = text or None
+        return text or None
 
     def _stage(self, row: Row) -> str | None:
         plan, fields = self.plan, self.plan.fields
@@ -126,20 +148,29 @@ class Reader:
         return plan.tab_stage
 
     def _amount(self, row: Row, index: int) -> tuple[Decimal | None, str | None]:
-        parsed = money.parse(row.cells[index])
+        cell = row.cells[index]
+        if cell is None:
+            return None, None
+        column = self.plan.money[index]
+        if self._is_plain_money and not column.unit_power and (number := money.plain(cell)) is not None:
+            return (number, self._default_currency) if abs(number) < _LARGEST else self._too_large(row, index)
+        parsed = money.parse(cell)
         if parsed.kind == "unreadable" or parsed.is_percent:
             self._bad(row, index, self._error_or(row, index, "not an amount"))
             return None, None
-        value = self.plan.money[index].value(parsed)
+        value = column.value(parsed)
         if value is None:
             return None, None
         if abs(value) >= _LARGEST:
-            self._bad(row, index, "amount out of range")
-            return None, None
+            return self._too_large(row, index)
         exponent = value.as_tuple().exponent
         if isinstance(exponent, int) and exponent < -4:
             value = value.quantize(_CENT4, ROUND_HALF_UP)
         return value, self._currency(row, index, parsed.sign)
+
+    def _too_large(self, row: Row, index: int) -> tuple[None, None]:
+        self._bad(row, index, "amount out of range")
+        return None, None
 
     def _currency(self, row: Row, index: int, sign: str | None) -> str | None:
         asked = self.plan.asked
@@ -159,7 +190,7 @@ class Reader:
             if code is None:
                 self._unclear(shown)
             return code
-        return self._header_currency or asked.default_currency
+        return self._default_currency
 
     def _unclear(self, sign: str) -> None:
         codes = ", ".join(words.currency_signs().get(sign, ())[:4])
@@ -184,6 +215,9 @@ class Reader:
         cell = row.cells[index]
         if cell is None:
             return None
+        known = self._known[index]
+        if cell.__class__ in _KEPT and (when := known.get(cell)) is not None:
+            return when  # type: ignore[no-any-return]
         parsed = dates.parse(cell)
         if parsed.kind == "empty":
             return None
@@ -195,7 +229,10 @@ class Reader:
             self._bad(row, index, self._error_or(row, index, text))
             return None
         day, clock, offset = found
-        return day, dates.instant(day, clock, offset, self.zone), clock is not None
+        read = day, dates.instant(day, clock, offset, self.zone), clock is not None
+        if cell.__class__ in _KEPT and len(known) < _MOST_KEPT:
+            known[cell] = read
+        return read
 
     def _stage_days(self, row: Row) -> list[StageDay]:
         found = []
@@ -222,11 +259,17 @@ class Reader:
             cell = row.cells[index]
             if cell is None:
                 continue
-            if isinstance(cell, str):
-                text = text_of(cell)
-                if text.startswith("#") and words.fold(text) in words.words("errors"):
-                    self._bad(row, index, f"error value {text}")
-                elif text:
+            if cell.__class__ is str:
+                known = self._known[index]
+                text = known.get(cell)
+                if text is None:
+                    text = text_of(cell)
+                    if text.startswith("#") and words.fold(text) in words.words("errors"):
+                        self._bad(row, index, f"error value {text}")
+                        continue
+                    if len(known) < _MOST_KEPT:
+                        known[cell] = text
+                if text:
                     found[name] = text
             elif isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
                 found[name] = int(cell)

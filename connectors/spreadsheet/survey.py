@@ -73,6 +73,7 @@ def _columns(plan: SheetPlan, choice: KeyChoice | None, seen: Uniqueness) -> Non
     ]
     watched += [(index, amounts.see) for index, amounts in plan.money.items()]
     inside = _Inside(plan, choice)
+    labels_met: set[Cell] = set()
     for row in plan.rows():
         plan.row_count += 1
         if row.dropped is not None:
@@ -85,7 +86,14 @@ def _columns(plan: SheetPlan, choice: KeyChoice | None, seen: Uniqueness) -> Non
             inside.see(row.number)
         if choice is not None:
             seen.see(row.number, keys.key_of(cells, choice))
-        label = text_of(cells[stage]) if stage is not None else ""
+        label = ""
+        if stage is not None:
+            cell = cells[stage]
+            if pipeline is None and cell.__class__ is str and cell in labels_met:
+                continue
+            label = text_of(cell)
+            if len(labels_met) <= MAX_STAGES and plan.layout != "grouped" and cell is not None:
+                labels_met.add(cell)
         label = (
             (strip_count(label) if label else row.group or "")
             if plan.layout == "grouped"
@@ -206,7 +214,7 @@ def _check_unit(plan: SheetPlan, index: int, amounts: MoneyColumn) -> None:
     text = f"{plan.where}, column {head.letter} {head.label!r}: amounts are multiplied by {10**amounts.unit_power:,}, as the header says"
     if amounts.max_plain * 10**amounts.unit_power >= 10**12:
         text += (
-            f"; the largest would be {amounts.max_plain * 10**amounts.unit_power:,}. If the cells hold whole amounts already, take the "
+            f"; the largest would be {amounts.max_plain * 10**amounts.unit_power:,.0f}. If the cells hold whole amounts already, take the "
             "unit out of the header"
         )
     plan.warn("header_unit", text + ".")

@@ -43,24 +43,12 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
 
     A text alone in its row right above the header's repetition is the title of the next block, not a deal.
     """
-    waiting: Row | None = None
-    for row in _judged(grid, head, shape):
-        if waiting is not None:
-            yield msgspec.structs.replace(waiting, dropped="title") if row.dropped == "repeated_header" else waiting
-            waiting = None
-        if row.dropped is None and shape.width > 1 and _lead(row.cells) == _ALONE:
-            waiting = row
-        else:
-            yield row
-    if waiting is not None:
-        yield waiting
-
-
-def _judged(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
     names = {header.index: words.fold(header.given) for header in head.headers if header.given}
     looks = frozenset(name.split(" ", 1)[0] for name in names.values()) | words.total_starts()
+    initials = frozenset(ch for look in looks if look for ch in (look[0], look[0].upper())) | {" ", "\t", "\n"}
     width, last = len(head.headers), head.last
     group: str | None = None
+    waiting: Row | None = None
     downward = [_Area(area) for area in grid.merged if last < area[0] < area[2] and area[1] == area[3] < width]
     for number, raw in grid.rows():
         if number <= last:
@@ -71,7 +59,11 @@ def _judged(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
         if lead is None:
             continue
         why = None
-        if lead == _ALONE or _first_word(cells, lead) in looks:
+        first = cells[lead]
+        if lead == _ALONE or (
+            (first.__class__ is not str or first[0] in initials or not first.isascii())  # type: ignore[index, union-attr]
+            and _first_word(cells, lead) in looks
+        ):
             why = judge(cells, [index for index, cell in enumerate(cells) if _holds(cell)], names, shape)
         if why == "total":
             group = None
@@ -80,7 +72,16 @@ def _judged(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
         elif why is None and shape.fill_down is not None:
             own = text_of(cells[shape.fill_down])
             group = strip_count(own) if own else group
-        yield Row(number, cells, why, group)
+        if waiting is not None:
+            yield msgspec.structs.replace(waiting, dropped="title") if why == "repeated_header" else waiting
+            waiting = None
+        row = Row(number, cells, why, group)
+        if why is None and lead == _ALONE and width > 1:
+            waiting = row
+        else:
+            yield row
+    if waiting is not None:
+        yield waiting
 
 
 class _Area:
@@ -109,6 +110,10 @@ _ALONE = -1
 def _lead(cells: Sequence[Cell]) -> int | None:
     """Index of the first cell that holds something, _ALONE when no other does, None for a blank row."""
     lead = None
+    if len(cells) > 1 and (one := cells[0]).__class__ is str and (two := cells[1]).__class__ is str:
+        usual = not one.isspace() and not two.isspace()  # type: ignore[union-attr]
+        if usual:
+            return 0
     for index, cell in enumerate(cells):
         if cell is not None and (cell.__class__ is not str or not cell.isspace()):  # type: ignore[union-attr]
             if lead is not None:

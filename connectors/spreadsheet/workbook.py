@@ -76,5 +76,7 @@ class SheetGrid:
             return
         left: list[Cell] = [None] * sheet.start[1]
         for number, row in enumerate(sheet.iter_rows(), start=1):
-            if any(cell != "" for cell in row):
-                yield number, left + [None if cell == "" else cell for cell in row]
+            blank = row.count("")
+            if blank < len(row):
+                cells = [None if cell == "" else cell for cell in row] if blank else row
+                yield number, left + cells if left else cells

@@ -13,7 +13,8 @@ from tests.connectors.spreadsheet.sheets import csv_file, read, xlsx_file
 
 def amount(text, locale=None):
     column = money.MoneyColumn()
-    parsed = column.see(1, text)
+    column.see(1, text)
+    parsed = money.parse(text)
     refusal = column.decide(words.locale(locale) if locale else None, frozenset({"IDR"} if locale == "id_ID" else ()))
     return refusal or column.value(parsed)
 
@@ -83,7 +84,8 @@ def test_nothing_is_not_zero(text):
 )
 def test_what_is_no_amount_is_not_made_one(text):
     column = money.MoneyColumn()
-    parsed = column.see(1, text)
+    column.see(1, text)
+    parsed = money.parse(text)
     column.decide(words.locale("en_US"))
     assert column.value(parsed) is None
     assert parsed.kind == "unreadable"
@@ -142,7 +144,8 @@ def test_a_currency_column_and_number_formats_name_currencies(tmp_path):
 
 def day(text, locale=None, **how):
     column = dates.DateColumn()
-    parsed = column.see(1, text)
+    column.see(1, text)
+    parsed = dates.parse(text)
     refusal = column.decide(words.locale(locale) if locale else None)
     return refusal or column.value(parsed, **how)
 
