@@ -1,10 +1,14 @@
-"""Scores the stage-name normaliser on a labelled CSV (`stage_names_dev.csv`'s columns) and measures its speed.
+"""Scores the stage-name normaliser on a labelled CSV and measures its speed.
 
-    python benchmarks/stage_names.py [CSV] [--half 0|1] [--no-flags] [--errors]
+    python -m benchmarks.stage_names [CSV] [--leave-one-out] [--no-flags] [--half 0|1] [--errors]
 
-A prediction is right when it equals `canonical` or stands in `also_ok`; only rows with `primary` = 1 count. Language,
-source and key never reach the normaliser. `--half` scores the repositories of one half (by a hash of their names), so
-that a dictionary tuned on the one can be judged on the other; `--no-flags` hides the CRM's own outcome flags.
+The CSV has the columns of `stage_names_dev.csv`; only `label, lang, canonical` are needed. Without one, `stage_names_dev.csv`
+of the reference data beside the repository is read. A prediction is right when it equals `canonical` or stands in `also_ok`;
+only rows with `primary` = 1 (or no such column) count. Language, source and key never reach the normaliser.
+
+`--leave-one-out` judges each repository with a dictionary from which every entry is taken that only this repository could
+have given (`benchmarks/stage_names_held_out.py` has the rule). `--half` scores the repositories of one half (by a hash of
+their names); `--no-flags` hides the CRM's own outcome flags.
 """
 
 from __future__ import annotations
@@ -62,19 +66,25 @@ def read(path: Path, *, flags: bool = True) -> list[Row]:
 
 
 def _row(row: dict[str, str], flags: bool) -> Row:
+    position, length, probability = (row.get(name) for name in ("position", "pipeline_len", "probability"))
     label = StageLabel(
         row["label"],
-        id=row["id"],
-        system=row["system"] or None,
-        source_key=row["source"],
-        pipeline=row["pipeline"] or None,
-        position=int(row["position"]) if row["position"] else None,
-        pipeline_len=int(row["pipeline_len"]) if row["pipeline_len"] else None,
-        probability=float(row["probability"]) if row["probability"] else None,
-        outcome=(row["outcome"] or None) if flags else None,
+        id=row.get("id"),
+        system=row.get("system") or None,
+        source_key=row.get("source"),
+        pipeline=row.get("pipeline") or None,
+        position=int(position) if position else None,
+        pipeline_len=int(length) if length else None,
+        probability=float(probability) if probability else None,
+        outcome=(row.get("outcome") or None) if flags else None,
     )
-    fair = frozenset(filter(None, row["also_ok"].split("|")))
-    return Row(label, row["lang"], row["source"], row["canonical"], fair, row["primary"] == "1")
+    fair = frozenset(filter(None, row.get("also_ok", "").split("|")))
+    return Row(label, row["lang"], row.get("source", ""), row["canonical"], fair, row.get("primary", "1") == "1")
+
+
+def repository_of(source: str) -> str:
+    """The repository or page of a row's `source`, which is repository:path."""
+    return source if source.startswith("http") else source.split(":", maxsplit=1)[0]
 
 
 def half_of(source: str) -> int:
@@ -122,37 +132,45 @@ def speed(rows: list[Row], count: int = 10_000) -> float:
     return count / (time.process_time() - began)
 
 
+def show(pairs: list[tuple[Row, StageAnswer]], *, errors: bool) -> None:
+    """Prints the figures overall, by stage and by language, and what was confused."""
+    print("overall      ", score(pairs))
+    for title, key in (("stage", lambda row: row.canonical), ("language", lambda row: row.lang)):
+        print(f"\nby {title}")
+        for name, figures in by(pairs, key):
+            print(f"{name:13s}", figures)
+    closed = [(r.label.label, r.lang, r.canonical, a.canonical_stage) for r, a in pairs if confused(r, a)]
+    print("\nwon/lost confused:", closed)
+    for row, answer in pairs:
+        if errors and not row.accepts(answer.canonical_stage):
+            print(f"{row.lang} | {row.label.label} | {row.canonical} | {answer.explanation} {answer.candidates}")
+
+
 def main() -> None:
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("csv", nargs="?", type=Path, default=DEFAULT)
+    parser.add_argument("--leave-one-out", action="store_true")
     parser.add_argument("--half", type=int, choices=(0, 1))
     parser.add_argument("--no-flags", action="store_true")
     parser.add_argument("--errors", action="store_true", help="list every row that is wrong or unmapped")
     arguments = parser.parse_args()
+    if not arguments.csv.is_file():
+        parser.error(f"there is no file {arguments.csv}; name a CSV with the columns label, lang and canonical")
     rows = read(arguments.csv, flags=not arguments.no_flags)
+    print(f"dictionary {DICTIONARY_VERSION}")
+    if arguments.leave_one_out:
+        from benchmarks import stage_names_held_out
+
+        stage_names_held_out.show_all(rows, errors=arguments.errors)
+        return
     answers = classify([row.label for row in rows])
     pairs = [
         (row, answer)
         for row, answer in zip(rows, answers, strict=True)
         if row.primary and arguments.half in (None, half_of(row.source))
     ]
-    print(f"dictionary {DICTIONARY_VERSION}")
-    print("overall      ", score(pairs))
-    for title, key in (("stage", lambda row: row.canonical), ("language", lambda row: row.lang)):
-        print(f"\nby {title}")
-        for name, figures in by(pairs, key):
-            print(f"{name:13s}", figures)
-    print(
-        "\nwon/lost confused:",
-        [(r.label.label, r.lang, r.canonical, a.canonical_stage) for r, a in pairs if confused(r, a)],
-    )
-    if arguments.errors:
-        for row, answer in pairs:
-            if not row.accepts(answer.canonical_stage):
-                print(
-                    f"{row.lang} | {row.label.label} | {row.canonical} | {answer.canonical_stage} | {answer.explanation} {answer.candidates}"
-                )
+    show(pairs, errors=arguments.errors)
     print(f"\nspeed: {speed(rows):,.0f} labels per second of processor time (10,000 different labels)")
 
 

@@ -8,12 +8,12 @@ from functools import lru_cache
 import msgspec
 
 from warehouse.stages.answers import STAGE_OUTCOME, THRESHOLD, UNMAPPED, StageAnswer, StageLabel
-from warehouse.stages.dictionary import dictionary
+from warehouse.stages.dictionary import Dictionary, dictionary
 from warehouse.stages.evidence import Evidence, evidence_of, is_informative
 from warehouse.stages.flags import weigh
 from warehouse.stages.fuzzy import Speller
 from warehouse.stages.mapping_file import MappingEntry, StageMapping
-from warehouse.stages.reading import Reader, Reading, Tokens, rank
+from warehouse.stages.reading import Reader, Reading, rank
 
 _CACHE = 1 << 16
 _FUZZY_WORTH = 0.88
@@ -44,35 +44,39 @@ class Opinion(msgspec.Struct, frozen=True, gc=False):
     edge: bool = False
 
 
-@lru_cache(maxsize=1)
-def _reader() -> Reader:
-    return Reader(dictionary())
+class Knowledge:
+    """A dictionary made ready to read labels with; it remembers the labels it has cut up and the words it has corrected."""
+
+    def __init__(self, dictionary: Dictionary) -> None:
+        self.reader = Reader(dictionary)
+        self.speller = Speller(dictionary)
+        self.cut = lru_cache(maxsize=_CACHE)(self.reader.cut)
 
 
 @lru_cache(maxsize=1)
-def _speller() -> Speller:
-    return Speller(dictionary())
-
-
-@lru_cache(maxsize=_CACHE)
-def _cut(label: str) -> Tokens:
-    return _reader().cut(label)
+def _shipped() -> Knowledge:
+    return Knowledge(dictionary())
 
 
 def classify(
-    labels: Sequence[StageLabel], mapping: StageMapping | None = None, *, threshold: float = THRESHOLD
+    labels: Sequence[StageLabel],
+    mapping: StageMapping | None = None,
+    *,
+    threshold: float = THRESHOLD,
+    knowledge: Knowledge | None = None,
 ) -> list[StageAnswer]:
     """One answer per label, in the same order. Deterministic; no network, no clock.
 
     Labels with the same `source_key`, `system` and `pipeline` are one pipeline: they share a language, and their
     probabilities are compared. Answers below `threshold` are `unmapped`, with what they might be as candidates; the
-    user's mapping file always wins, with confidence 1.
+    user's mapping file always wins, with confidence 1. `knowledge`: another dictionary than the one Muara ships.
     """
+    knowledge = knowledge or _shipped()
     members: dict[tuple[str | None, ...], list[StageLabel]] = {}
     for label in labels:
         members.setdefault(_pipeline_key(label), []).append(label)
-    pipelines = {key: _pipeline(group) for key, group in members.items()}
-    return [_answer(label, pipelines[_pipeline_key(label)], mapping, threshold) for label in labels]
+    pipelines = {key: _pipeline(group, knowledge) for key, group in members.items()}
+    return [_answer(label, pipelines[_pipeline_key(label)], mapping, threshold, knowledge) for label in labels]
 
 
 def classify_one(
@@ -87,10 +91,10 @@ def _pipeline_key(label: StageLabel) -> tuple[str | None, ...]:
     return (label.source_key, label.system, label.pipeline, alone)
 
 
-def _pipeline(labels: Sequence[StageLabel]) -> Pipeline:
+def _pipeline(labels: Sequence[StageLabel], knowledge: Knowledge) -> Pipeline:
     votes: dict[str, int] = {}
     for label in labels:
-        ranked = _cut(label.label).languages
+        ranked = knowledge.cut(label.label).languages
         for code, share in ranked:
             if share < ranked[0][1] - 1e-6:
                 break
@@ -99,12 +103,14 @@ def _pipeline(labels: Sequence[StageLabel]) -> Pipeline:
     return Pipeline(shares, is_informative(label.probability for label in labels))
 
 
-def _answer(label: StageLabel, pipeline: Pipeline, mapping: StageMapping | None, threshold: float) -> StageAnswer:
+def _answer(
+    label: StageLabel, pipeline: Pipeline, mapping: StageMapping | None, threshold: float, knowledge: Knowledge
+) -> StageAnswer:
     entry = mapping.find(label) if mapping else None
     if entry is not None:
         return _mapped(label, entry)
     evidence = evidence_of(label, pipeline.informative)
-    opinion = _opinion(label.label, pipeline, evidence, threshold)
+    opinion = _opinion(label.label, pipeline, evidence, threshold, knowledge)
     said = opinion.stage if opinion.score >= threshold else None
     verdict = weigh(label, said, opinion.score, opinion.edge)
     if verdict is None:
@@ -169,19 +175,19 @@ def _others(opinion: Opinion, stage: str | None) -> tuple[tuple[str, float], ...
     )
 
 
-def _opinion(label: str, pipeline: Pipeline, evidence: Evidence, threshold: float) -> Opinion:
+def _opinion(label: str, pipeline: Pipeline, evidence: Evidence, threshold: float, knowledge: Knowledge) -> Opinion:
     """What the dictionary says, and where it says too little, what it says of the label with its spelling set right."""
-    tokens = _cut(label)
-    plain = _read(tokens, pipeline, evidence)
+    tokens = knowledge.cut(label)
+    plain = _read(knowledge.reader.read(tokens, pipeline.languages), evidence)
     if plain.score >= threshold or plain.flagged:
         return plain
     wrong = [token for token in tokens.unknown if len(token) > 5]
-    spelt = {token: word for token in wrong if (word := _speller().correct(token, _spelling(pipeline))) is not None}
+    languages = _spelling(pipeline)
+    spelt = {token: word for token in wrong if (word := knowledge.speller.correct(token, languages)) is not None}
     if not spelt:
         return plain
-    mended = _read(
-        _reader().match([[spelt.get(token, token) for token in part] for part in tokens.parts]), pipeline, evidence
-    )
+    corrected = knowledge.reader.match([[spelt.get(token, token) for token in part] for part in tokens.parts])
+    mended = _read(knowledge.reader.read(corrected, pipeline.languages), evidence)
     if mended.stage is None or mended.score * _FUZZY_WORTH <= plain.score:
         return plain
     fixes = ", ".join(f"'{token}' ~ '{word}'" for token, word in spelt.items())
@@ -202,8 +208,7 @@ def _spelling(pipeline: Pipeline) -> frozenset[str]:
     return _SPELL_IN if not known or "en" in known else known
 
 
-def _read(tokens: Tokens, pipeline: Pipeline, evidence: Evidence) -> Opinion:
-    everything = _reader().read(tokens, pipeline.languages)
+def _read(everything: Sequence[Reading], evidence: Evidence) -> Opinion:
     least = max((reading.letters for reading in everything[:1] if reading.known > 0.99), default=0)
     readings = [r for r in everything if (r.stages or r.negator) and (r.letters >= least or r.known < 0.99)]
     if not readings:
