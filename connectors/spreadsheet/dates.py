@@ -111,6 +111,7 @@ def order_hint(header: str) -> str | None:
 
 
 _MOST_KEPT = 1 << 15
+_NAMED_ROWS = 10
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -312,19 +313,18 @@ class DateColumn:
         if cell.__class__ is str and parsed.kind in ("day", "instant", "empty") and len(self._plain) < _MOST_KEPT:
             self._plain[cell] = parsed.kind  # type: ignore[index]
         if parsed.kind == "ordered":
-            if parsed.first > 12:
-                self._note("dmy", row)
-            elif parsed.second > 12:
-                self._note("mdy", row)
-            elif parsed.first != parsed.second:
-                self._note("ambiguous", row)
+            what = "dmy" if parsed.first > 12 else "mdy" if parsed.second > 12 else "ambiguous"
+            if what != "ambiguous" or parsed.first != parsed.second:
+                self._note(what, row)
+            if cell.__class__ is str and len(self.rows[what]) == _NAMED_ROWS and len(self._plain) < _MOST_KEPT:
+                self._plain[cell] = "ordered"  # type: ignore[index]
         elif parsed.kind in ("unreadable", "partial"):
             self._note(parsed.kind, row)
         elif parsed.native:
             self.native_days += 1
 
     def _note(self, what: str, row: int) -> None:
-        if len(self.rows[what]) < 10:
+        if len(self.rows[what]) < _NAMED_ROWS:
             self.rows[what].append(row)
 
     def merge(self, other: DateColumn) -> None:

@@ -45,7 +45,7 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
     """
     names = {header.index: words.fold(header.given) for header in head.headers if header.given}
     looks = frozenset(name.split(" ", 1)[0] for name in names.values()) | words.total_starts()
-    initials = frozenset(ch for look in looks if look for ch in (look[0], look[0].upper())) | {" ", "\t", "\n"}
+    starts = frozenset(look[:3] for look in looks)
     width, last = len(head.headers), head.last
     group: str | None = None
     waiting: Row | None = None
@@ -61,7 +61,7 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
         why = None
         first = cells[lead]
         if lead == _ALONE or (
-            (first.__class__ is not str or first[0] in initials or not first.isascii())  # type: ignore[index, union-attr]
+            (first.__class__ is not str or _may_start(first, starts))  # type: ignore[arg-type]
             and _first_word(cells, lead) in looks
         ):
             why = judge(cells, [index for index, cell in enumerate(cells) if _holds(cell)], names, shape)
@@ -120,6 +120,12 @@ def _lead(cells: Sequence[Cell]) -> int | None:
                 return lead
             lead = index
     return None if lead is None else _ALONE
+
+
+def _may_start(text: str, starts: frozenset[str]) -> bool:
+    """Whether a text may begin with one of the words whose first three characters these are; sure only when it says no."""
+    start = text[:3].lower()
+    return start in starts or start[:2] in starts or start[:1] in starts or start[:1].isspace() or not text.isascii()
 
 
 def _first_word(cells: Sequence[Cell], lead: int) -> str:
