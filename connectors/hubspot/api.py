@@ -16,7 +16,17 @@ import urllib3
 from hubspot.utils.requests.http_request_builder import Request as GenericRequest
 
 from connectors.hubspot.settings import HubSpotSettings
-from connectors.sdk import Answer, Bearer, CallPolicy, ConfigError, OAuth, Verdict, judge_status, oauth_grant
+from connectors.sdk import (
+    Answer,
+    Bearer,
+    CallPolicy,
+    ConfigError,
+    OAuth,
+    VendorError,
+    Verdict,
+    judge_status,
+    oauth_grant,
+)
 from connectors.sdk.auth import Auth
 
 #: The smallest allowance of all plans, until the first answer tells the real one.
@@ -284,8 +294,11 @@ def _generated_query(query: Mapping[str, Any]) -> dict[str, Any]:
 def judge(outcome: Any) -> Verdict:
     """HubSpot's codes (vendor docs and public threads, read 2026-11). A 429 has no category; its policyName tells which limit it was."""
     answer = Answer.of(outcome)
-    if answer is None or answer.status < 400:
+    if answer is None:
         return judge_status(outcome)
+    if answer.status < 400:
+        is_json = not answer.is_read or answer.body[:64].lstrip()[:1] == b"{"
+        return judge_status(outcome) if is_json else Verdict.retry("an answer that is no JSON object")
     body = answer.json()
     said = body if isinstance(body, dict) else {}
     if answer.status == 429:
@@ -301,7 +314,14 @@ def judge(outcome: Any) -> Verdict:
         return Verdict.fatal(ConfigError("HubSpot does not know the token (530). Check access_token."))
     if answer.status == 403 and said.get("category") == "MISSING_SCOPES":
         return Verdict.fatal(MissingScopesError(_scopes(said)))
+    if answer.status == 404:
+        told = answer.says()
+        return Verdict.fatal(NotFoundError(f"HubSpot knows no such thing (404{': ' + told if told else ''})."))
     return judge_status(outcome)
+
+
+class NotFoundError(VendorError):
+    """A 404: the account's plan or version has no such thing."""
 
 
 class MissingScopesError(ConfigError):
@@ -314,10 +334,23 @@ class MissingScopesError(ConfigError):
             f"the token lacks the scope {named} (403). Add it to the service key, private app or OAuth app."
         )
 
+    def is_about(self, what: str) -> bool:
+        """Whether a missing scope names `what`; also when HubSpot names none."""
+        return not self.scopes or any(what in scope for scope in self.scopes)
+
+
+#: What must not end a sync where the thing asked for is optional.
+OPTIONAL = (MissingScopesError, NotFoundError)
+
 
 def _scopes(body: Mapping[str, Any]) -> list[str]:
+    """The scopes that an error names, in `errors` or beside them."""
     found: list[str] = []
-    for error in body.get("errors") or []:
-        context = error.get("context") or {} if isinstance(error, dict) else {}
-        found += [str(scope) for scope in context.get("requiredGranularScopes") or context.get("requiredScopes") or []]
-    return found
+    for place in (body, *(body.get("errors") or [])):
+        context = place.get("context") if isinstance(place, dict) else None
+        if isinstance(context, dict):
+            found += [str(scope) for key in _SCOPE_KEYS for scope in context.get(key) or []]
+    return list(dict.fromkeys(found))
+
+
+_SCOPE_KEYS = ("requiredGranularScopes", "requiredScopes")

@@ -62,8 +62,15 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 def instant(text: str | None) -> datetime | None:
     """A datetime property: ISO text, or epoch milliseconds as text; empty is None."""
-    if text is None or text == "":
+    if not text:
         return None
+    if text[-1] == "Z":  # what HubSpot writes; worth a short way, as there are several a change
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            return parse_instant(text)
+        if found.tzinfo is UTC:
+            return found
     return from_epoch_ms(text) if text.lstrip("-").isdigit() else parse_instant(text)
 
 
@@ -77,9 +84,10 @@ def day(text: str | None, zone: str) -> date | None:
     return None if at is None else at.astimezone(ZoneInfo(zone)).date()
 
 
-def decimal(text: str | None) -> Decimal | None:
+def decimal(value: str | float | None) -> Decimal | None:
     """A number property as it stands, never through a float."""
-    if text is None or text.strip() == "":
+    text = "" if value is None else str(value).strip()
+    if text == "":
         return None
     try:
         found = Decimal(text)
@@ -205,7 +213,7 @@ def stage(pipeline_id: str, item: Mapping[str, Any]) -> Stage:
         stage_id=str(item["id"]),
         name=str(item.get("label") or item["id"]),
         display_order=item.get("displayOrder"),
-        outcome=_outcome(str(metadata.get("isClosed", "")).lower(), probability),
+        outcome=_outcome(str(metadata.get("isClosed") or "").lower(), probability),
         probability=None if probability is None else float(probability),
         is_archived=bool(item.get("archived", False)),
         updated_at=instant(item.get("updatedAt")),
@@ -214,9 +222,10 @@ def stage(pipeline_id: str, item: Mapping[str, Any]) -> Stage:
 
 
 def _outcome(is_closed: str, probability: Decimal | None) -> Outcome | None:
+    """By the flag, and where an answer lacks it by the probability: 0 and 1 are for lost and won."""
     if is_closed == "false":
         return "open"
-    if is_closed == "true" and probability is not None and probability in (0, 1):
+    if probability is not None and probability in (0, 1):
         return "won" if probability == 1 else "lost"
     return None
 
@@ -242,13 +251,10 @@ def history(read: Read, account: Account) -> HistoryRead:
     versions = {name: _oldest_first((read.history or {}).get(name) or []) for name in HISTORY}
     stages = versions["dealstage"]
     changes = _stage_changes(read, stages, versions["pipeline"], account)
-    cut = sorted(name for name, entries in versions.items() if len(entries) == VERSION_CAP)
-    now = read.properties.get("dealstage") or ""
-    agrees = not changes or not now or changes[-1].to_stage_id == now
     note = None
-    if not agrees:
+    if not agrees(read, changes):
         note = "the history ends in another stage than the deal is in"
-    elif "dealstage" in cut:
+    elif len(stages) == VERSION_CAP and not _starts_at_creation(read, stages):
         note = f"exactly {VERSION_CAP} versions of the stage: HubSpot may have dropped older ones"
     return HistoryRead(
         deal_id=read.id,
@@ -260,11 +266,32 @@ def history(read: Read, account: Account) -> HistoryRead:
     )
 
 
+def agrees(read: Read, changes: Sequence[StageChange]) -> bool:
+    """Whether the history ends in the stage the deal is in."""
+    now = read.properties.get("dealstage")
+    return not changes or not now or changes[-1].to_stage_id == now
+
+
+def _starts_at_creation(read: Read, stages: Sequence[_Version]) -> bool:
+    created = instant(read.properties.get("createdate"))
+    return created is not None and abs((stages[0].at - created).total_seconds()) < 1
+
+
 class _Version(msgspec.Struct):
+    """One version of a property; `twin`: how many equal ones of the same instant came before."""
+
     at: datetime
     value: str
-    by: str | None
     entry: Entry
+    twin: int = 0
+
+    @property
+    def by(self) -> str | None:
+        return _by(self.entry)
+
+    def event_id(self, name: str) -> str:
+        """Made of content, so that it survives re-reading."""
+        return f"{name}:{self.at.isoformat()}:{self.value}" + (f":{self.twin}" if self.twin else "")
 
 
 def _oldest_first(entries: Sequence[Entry]) -> list[_Version]:
@@ -272,9 +299,19 @@ def _oldest_first(entries: Sequence[Entry]) -> list[_Version]:
     for entry in reversed(entries):
         at = instant(entry.timestamp)
         if at is not None:
-            found.append(_Version(at=at, value=entry.value or "", by=_by(entry), entry=entry))
+            found.append(_Version(at, entry.value or "", entry))
     # Stable: entries of one instant keep HubSpot's order.
-    return sorted(found, key=lambda version: version.at)
+    found.sort(key=_at)
+    for number, version in enumerate(found):
+        before = number - 1
+        while before >= 0 and found[before].at == version.at:
+            version.twin += found[before].value == version.value
+            before -= 1
+    return found
+
+
+def _at(version: _Version) -> datetime:
+    return version.at
 
 
 def _by(entry: Entry) -> str | None:
@@ -285,10 +322,15 @@ def _by(entry: Entry) -> str | None:
 
 
 def _raw(name: str, entry: Entry) -> dict[str, Any]:
-    return {
-        "property": name,
-        **{key: value for key, value in msgspec.structs.asdict(entry).items() if value is not None},
-    }
+    found: dict[str, Any] = {"property": name}
+    for key in _ENTRY:
+        value = getattr(entry, key)
+        if value is not None:
+            found[key] = value
+    return found
+
+
+_ENTRY = Entry.__struct_fields__
 
 
 def _stage_changes(
@@ -306,7 +348,7 @@ def _stage_changes(
             known = pipelines[max(0, bisect_right(times, version.at) - 1)].value
         changes.append(
             StageChange(
-                event_id=_event_id("dealstage", version, number, stages),
+                event_id=version.event_id("dealstage"),
                 deal_id=read.id,
                 changed_at=version.at,
                 to_stage_id=version.value,
@@ -336,12 +378,6 @@ def _created(read: Read, account: Account) -> list[StageChange]:
     ]
 
 
-def _event_id(name: str, version: _Version, number: int, among: Sequence[_Version]) -> str:
-    """Made of content, so that it survives re-reading; equal entries of one instant are numbered."""
-    twins = sum(1 for other in among[:number] if other.at == version.at and other.value == version.value)
-    return f"{name}:{version.at.astimezone(UTC).isoformat()}:{version.value}" + (f":{twins}" if twins else "")
-
-
 def _field_changes(read: Read, versions: Mapping[str, Sequence[_Version]], account: Account) -> list[FieldChange]:
     created = instant(read.properties.get("createdate"))
     changes: list[FieldChange] = []
@@ -355,7 +391,7 @@ def _field_changes(read: Read, versions: Mapping[str, Sequence[_Version]], accou
             if value != before and not is_creation:
                 changes.append(
                     FieldChange(
-                        event_id=_event_id(name, version, number, versions[name]),
+                        event_id=version.event_id(name),
                         deal_id=read.id,
                         field=field,
                         changed_at=version.at,
@@ -386,3 +422,8 @@ def _is_number(text: str) -> bool:
         return Decimal(text).is_finite()
     except InvalidOperation:
         return False
+
+
+def differs(version: str, modified: str | None) -> bool:
+    """Whether a held version is another one than HubSpot shows; compared as instants, since HubSpot drops zero fractions."""
+    return not version or not modified or parse_instant(version) != instant(modified)

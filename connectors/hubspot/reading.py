@@ -7,18 +7,19 @@ list is read again from there. Where the cursor is opaque and calls are slow, id
 
 from __future__ import annotations
 
-import itertools
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
 from connectors.hubspot import wire
-from connectors.hubspot.api import LONGEST_URL, Api
+from connectors.hubspot.api import LONGEST_URL, Api, MissingScopesError
 from connectors.hubspot.mapping import HISTORY
-from connectors.sdk import CallPolicy, Sync, VendorError, to_epoch_ms
+from connectors.hubspot.scans import Ranges, Scan, Turns, UnorderedError, Walk
+from connectors.hubspot.wire import Lean
+from connectors.sdk import BAD_ROW, CallPolicy, Sync, to_epoch_ms
 
 T = TypeVar("T")
 
@@ -27,8 +28,10 @@ LIST_PAGE = 100
 SEARCH_PAGE = 200
 ASSOCIATIONS = 1_000
 WORKERS = 8
-#: Ranges read at once: each costs at most one page more, and three already hide the latency.
-RANGES = 3
+#: Ranges read at once: each costs half a page more, and four already hide the latency.
+RANGES = 4
+#: Lists that are read beside batches have a page for so many of them.
+_BATCHES_A_PAGE = 4
 #: Sequential pages that would wait longer than this altogether are worth half as many calls again.
 _PATIENCE_S = 20.0
 
@@ -39,8 +42,18 @@ class Bad(msgspec.Struct):
     body: msgspec.Raw
     why: str
 
+    @property
+    def key(self) -> str | None:
+        """Its id, where that can be read."""
+        try:
+            return wire.lean(self.body).key
+        except msgspec.MsgspecError:
+            return None
+
 
 Found = wire.Read | Bad
+#: Objects, and the company of each deal that was asked for; None: objects of a list that is read beside.
+Work = tuple[list[msgspec.Raw], dict[str, str | None] | None]
 
 
 class DealReader:
@@ -52,6 +65,10 @@ class DealReader:
         #: Objects of the lists that `beside` named, as far as they were read beside the deals.
         self.aside: list[msgspec.Raw] = []
         self._walks: list[Walk] = []
+        #: False once HubSpot refused to tell the companies of deals.
+        self._sees_companies = True
+        #: False once an object of a list had no readable id: what a sweep does not see must not be taken for gone.
+        self.saw_all = True
 
     def beside(self, fetch: Callable[[str | None], wire.Page]) -> Walk:
         """A list to be read while deals are: its pages wait for the network at the same time. Rest and results: `walk.rest`, `aside`."""
@@ -70,17 +87,21 @@ class DealReader:
         began = self._sync.clock.monotonic()
         first = self._page(query, None)
         took = self._sync.clock.monotonic() - began
-        yield from self._decoded(first)
+        yield from self._decoded(first.results)
         if first.after is None:
             return
-        last_id = _last_id(first)
-        if last_id is None or first.after != str(last_id + 1):
-            if self._is_slow(took) and not archived:
-                yield from self._by_batches(archived, skip_until=last_id)
-            else:
-                yield from self._onwards(query, first.after)
-            return
-        yield from self._by_ranges(query, last_id + 1, archived)
+        if not archived and self._is_id(first):
+            yield from self._by_ranges(query, first.after)
+        elif not archived and self._is_slow(took):
+            yield from self._by_batches(archived, skip_until=_last_id(first))
+        else:
+            yield from self._onwards(query, first.after)
+
+    @staticmethod
+    def _is_id(page: wire.Page) -> bool:
+        """Whether the cursor may be an id: HubSpot documents it as opaque, in practice it is the last id and one. Ranges check it again."""
+        last_id = _last_id(page)
+        return last_id is not None and page.after is not None and page.after.isdigit() and int(page.after) >= last_id
 
     def _is_slow(self, took: float) -> bool:
         """About how long the rest would take one page after the other, from what is held and the first page's time."""
@@ -98,50 +119,45 @@ class DealReader:
         return query if sum(len(str(value)) for value in query.values()) * 1.2 < LONGEST_URL else None
 
     def _page(self, query: Mapping[str, Any], after: str | None) -> wire.Page:
-        return wire.page(self._api.list_deals({**query, "after": after} if after else query))
+        """A page of the deal list; without associations where the token may not see companies."""
+        wish = {**query, "after": after} if after else dict(query)
+        if not self._sees_companies:
+            wish.pop("associations", None)
+        try:
+            return wire.page(self._api.list_deals(wish))
+        except MissingScopesError as error:
+            if "associations" not in wish or not error.is_about("companies"):
+                raise
+            self._sees_companies = False
+            return self._page(query, after)
 
     def _onwards(self, query: Mapping[str, Any], after: str | None) -> Iterator[Found]:
-        seen: set[str] = set()
-        while after is not None:
-            if after in seen:
-                raise VendorError("deals.list: HubSpot repeats a page cursor; stopped to avoid reading for ever.")
-            seen.add(after)
-            page = self._page(query, after)
-            yield from self._decoded(page)
-            after = page.after
+        yield from self._decoded(Walk(lambda cursor: self._page(query, cursor), after).rest())
 
-    def _by_ranges(self, query: Mapping[str, Any], start: int, archived: bool) -> Iterator[Found]:
-        """Several scans over disjoint ranges of ids at once, in order; falls back to one scan where a range does not fit."""
-        top = None if archived else self._highest_id()
+    def _by_ranges(self, query: Mapping[str, Any], after: str) -> Iterator[Found]:
+        """Several scans over disjoint ranges of ids at once; falls back to one scan where a range does not fit."""
+        start, top = int(after), self._highest_id()
         if top is None or top - start < RANGES * HISTORY_PAGE:
-            yield from self._onwards(query, str(start))
+            yield from self._onwards(query, after)
             return
-        width = -(-(top - start) // RANGES)
-        bounds = [start + number * width for number in range(RANGES)]
-        ends: list[int | None] = [*bounds[1:], None]
-        scans = [
-            _Scan(lambda after: self._page(query, after), low, high) for low, high in zip(bounds, ends, strict=True)
-        ]
+        ranges = Ranges(lambda cursor: self._page(query, cursor), start, top, RANGES)
         try:
-            yield from self._side_by_side(scans)
-        except _UnorderedError:
+            for walk, items in self._side_by_side(Turns([*ranges.scans, *self._walks], ranges.divide)):
+                if isinstance(walk, Scan):
+                    yield from self._decoded(items)
+                else:
+                    self.aside.extend(items)
+            ranges.check()
+        except UnorderedError:
             # The cursor only looked like an id. Nothing is lost: one scan from where the first page ended.
-            yield from self._onwards(query, str(start))
+            yield from self._onwards(query, after)
 
-    def _side_by_side(self, scans: Sequence[_Scan]) -> Iterator[Found]:
-        """All scans at once, each one page ahead of what is handed out. Raises _UnorderedError when one is not where its cursor said."""
-        turns = _Turns([*scans, *self._walks])
-        for walk, items in self._calls.map(
+    def _side_by_side(self, turns: Turns) -> Iterator[tuple[Walk, list[msgspec.Raw]]]:
+        """Pages of all walks as they come, each walk one page ahead of what is handed out."""
+        pages: Iterator[tuple[Walk, list[msgspec.Raw]]] = self._calls.map(
             turns.read, turns, workers=turns.count, ordered=False, look_ahead=2 * turns.count
-        ):
-            if isinstance(walk, _Scan):
-                yield from self._decoded_items(items)
-            else:
-                self.aside.extend(items)
-        self._walks.clear()
-        for left, right in itertools.pairwise(scans):
-            if left.overshoot is not None and left.overshoot != right.first:
-                raise _UnorderedError
+        )
+        return pages
 
     def _highest_id(self) -> int | None:
         """The greatest id that search knows; only to divide the work, so its lag does no harm."""
@@ -157,7 +173,7 @@ class DealReader:
     def _by_batches(self, archived: bool, skip_until: int | None = None) -> Iterator[Found]:
         """Ids and companies from a lean list, deals from batches read beside it."""
         lean = (row for row in self.listed(archived=archived) if skip_until is None or int(row.id) > skip_until)
-        yield from self._batches(((row.id, row.company) for row in lean), archived)
+        yield from self._batches(((row.key, row.company) for row in lean), archived)
 
     def listed(self, *, archived: bool = False) -> Iterator[Lean]:
         """Id, instant of the last change and company of every live or archived deal, ascending by id."""
@@ -167,52 +183,70 @@ class DealReader:
             "associations": "companies",
             "archived": "true" if archived else "false",
         }
-        after: str | None = None
-        seen: set[str] = set()
-        while True:
-            page = self._page(query, after)
-            for item in page.results:
-                yield msgspec.json.decode(item, type=Lean)
-            after = page.after
-            if after is None:
-                return
-            if after in seen:
-                raise VendorError("deals.list: HubSpot repeats a page cursor; stopped to avoid reading for ever.")
-            seen.add(after)
+        yield from self._lean(Walk(lambda cursor: self._page(query, cursor)).rest())
+
+    def _lean(self, items: Iterable[msgspec.Raw]) -> Iterator[Lean]:
+        for item in items:
+            try:
+                row = wire.lean(item)
+                int(row.id)
+            except (msgspec.MsgspecError, ValueError):
+                self.saw_all = False
+                continue
+            yield row
 
     def by_id(self, ids: Iterable[str]) -> Iterator[Found]:
         """Live deals by id with history and company, 50 a call, several calls at once; ids that are gone are left out."""
         for group in _chunks(ids, ASSOCIATIONS):
             companies = self.companies_of(group)
-            yield from self._batches(((key, companies.get(key)) for key in group), archived=False)
+            yield from self.again((key, companies.get(key)) for key in group)
+
+    def again(self, keys: Iterable[tuple[str, str | None]]) -> Iterator[Found]:
+        """Live deals by id whose company is known."""
+        return self._batches(keys, archived=False)
 
     def _batches(self, keys: Iterable[tuple[str, str | None]], archived: bool) -> Iterator[Found]:
         size = min(self._sync.page_size or HISTORY_PAGE, HISTORY_PAGE)
-        for page, companies in self._calls.map(
-            lambda chunk: self._batch(chunk, archived), _chunks(keys, size), workers=WORKERS
-        ):
-            for found in self._decoded_items(page.results):
+        strays: list[str] = []
+        work = self._with_walks(partial(self._batch, chunk, archived) for chunk in _chunks(keys, size))
+        for items, companies in self._calls.map(lambda job: job(), work, workers=WORKERS):
+            if companies is None:
+                self.aside.extend(items)
+                continue
+            for found in self._decoded(items):
                 if isinstance(found, wire.Read):
-                    found.company_id = companies.get(found.id)
+                    if (
+                        found.id not in companies
+                    ):  # asked by an id that was merged away: HubSpot answers with the survivor
+                        strays.append(found.id)
+                        continue
+                    found.company_id = companies[found.id]
                 yield found
+        if strays:
+            yield from self.by_id(dict.fromkeys(strays))
 
-    def _batch(self, keys: Sequence[tuple[str, str | None]], archived: bool) -> tuple[wire.Page, dict[str, str | None]]:
+    def _batch(self, keys: Sequence[tuple[str, str | None]], archived: bool) -> Work:
         inputs = [{"id": key} for key, _ in keys]
         body = {"inputs": inputs, "properties": list(self._wanted), "propertiesWithHistory": list(HISTORY)}
-        return wire.page(self._api.batch_read("deals", body, archived=archived)), dict(keys)
+        return wire.page(self._api.batch_read("deals", body, archived=archived)).results, dict(keys)
+
+    def _with_walks(self, batches: Iterable[Callable[[], Work]]) -> Iterator[Callable[[], Work]]:
+        """Batches, and after every few of them a page of each list that is to be read beside."""
+        for number, batch in enumerate(batches):
+            yield batch
+            if number % _BATCHES_A_PAGE == 0:
+                yield from (walk.aside for walk in self._walks if not walk.is_done)
 
     def companies_of(self, ids: Sequence[str]) -> dict[str, str]:
-        """Deal id -> primary company id, 1,000 deals a call."""
+        """Deal id -> primary company id, 1,000 deals a call; none where the token may not see companies."""
         found: dict[str, str] = {}
-        for start in range(0, len(ids), ASSOCIATIONS):
-            answer = msgspec.json.decode(self._api.companies_of(ids[start : start + ASSOCIATIONS]), type=_Associations)
-            for result in answer.results:
-                labelled = [
-                    to for to in result.to if any(kind.get("label") == "Primary" for kind in to.associationTypes)
-                ]
-                chosen = (labelled or result.to)[:1]
-                if chosen:
-                    found[str(result.from_.id)] = str(chosen[0].toObjectId)
+        for start in range(0, len(ids) if self._sees_companies else 0, ASSOCIATIONS):
+            try:
+                answer = self._api.companies_of(ids[start : start + ASSOCIATIONS])
+            except MissingScopesError:
+                self._sees_companies = False
+                break
+            found |= wire.companies(answer)
         return found
 
     # --- what changed ---------------------------------------------------------------------------------------
@@ -222,181 +256,44 @@ class DealReader:
         last = 0
         name = "hs_lastmodifieddate"
         size = min(self._sync.page_size or SEARCH_PAGE, SEARCH_PAGE)
+        window = {"propertyName": name, "operator": "BETWEEN", "value": _ms(since), "highValue": _ms(until)}
         while True:
-            filters = [
-                {
-                    "propertyName": name,
-                    "operator": "BETWEEN",
-                    "value": str(to_epoch_ms(since)),
-                    "highValue": str(to_epoch_ms(until)),
-                },
-                {"propertyName": "hs_object_id", "operator": "GT", "value": str(last)},
-            ]
             body = {
-                "filterGroups": [{"filters": filters}],
+                "filterGroups": [
+                    {"filters": [window, {"propertyName": "hs_object_id", "operator": "GT", "value": str(last)}]}
+                ],
                 "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
                 "properties": [name],
                 "limit": size,
             }
             page = wire.page(self._api.search(kind, body))
-            rows = [msgspec.json.decode(item, type=Lean) for item in page.results]
-            for row in rows:
-                yield row.id, row.properties.get(name)
+            rows = list(self._lean(page.results))
+            yield from ((row.key, row.modified) for row in rows)
             top = max((int(row.id) for row in rows), default=last)
-            if top <= last or (len(rows) < size and page.after is None):
+            if top <= last or (len(page.results) < size and page.after is None):
                 return
             last = top
 
-    def _decoded(self, page: wire.Page) -> Iterator[Found]:
-        yield from self._decoded_items(page.results)
-
-    def _decoded_items(self, items: Sequence[msgspec.Raw]) -> Iterator[Found]:
+    @staticmethod
+    def _decoded(items: Iterable[msgspec.Raw]) -> Iterator[Found]:
         for item in items:
             try:
                 yield wire.deal(item)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, *BAD_ROW) as error:
                 yield Bad(item, str(error))
 
 
-class _UnorderedError(Exception):
-    """A range of ids did not begin or end where its cursor said."""
-
-
-class Walk:
-    """A list read page by page along its cursor."""
-
-    def __init__(self, fetch: Callable[[str | None], wire.Page]) -> None:
-        self._fetch = fetch
-        self.after: str | None = None
-        self.is_done = False
-        self._seen: set[str] = set()
-
-    def step(self) -> list[msgspec.Raw]:
-        """The objects of the next page."""
-        page = self._fetch(self.after)
-        if page.after is not None and page.after in self._seen:
-            raise VendorError("HubSpot repeats a page cursor; stopped to avoid reading for ever.")
-        self._seen.add(page.after or "")
-        self.after, self.is_done = page.after, page.after is None
-        return page.results
-
-    def rest(self) -> Iterator[msgspec.Raw]:
-        """All objects that are not read yet."""
-        while not self.is_done:
-            yield from self.step()
-
-
-class _Scan(Walk):
-    """One range of ids: from `low` until an id of `high` or above comes (None: until the end).
-
-    `first` is the range's first id, `overshoot` the first id beyond its end, where a page showed one: the next range must begin with it.
-    """
-
-    def __init__(self, fetch: Callable[[str | None], wire.Page], low: int, high: int | None) -> None:
-        super().__init__(fetch)
-        self.after, self.high = str(low), high
-        self.first: int | None = None
-        self.overshoot: int | None = None
-        self._last = low - 1
-
-    def step(self) -> list[msgspec.Raw]:
-        """What the next page holds of this range. Raises _UnorderedError when ids do not rise from where the cursor said."""
-        page = self._fetch(self.after)
-        ids = [int(msgspec.json.decode(item, type=_Id).id) for item in page.results]
-        if any(later <= earlier for earlier, later in itertools.pairwise([self._last, *ids])):
-            raise _UnorderedError
-        if self.first is None and ids:
-            self.first = ids[0]
-        self.overshoot = next((key for key in ids if self.high is not None and key >= self.high), None)
-        self._last = ids[-1] if ids else self._last
-        self.is_done = page.after is None or self.overshoot is not None
-        if page.after is not None:
-            if not page.after.isdigit() or int(page.after) <= self._last:
-                raise _UnorderedError
-            self.after = page.after
-            self.is_done = self.is_done or (self.high is not None and int(page.after) >= self.high)
-        return [item for item, key in zip(page.results, ids, strict=True) if self.high is None or key < self.high]
-
-
-class _Turns:
-    """Hands out each walk again as soon as its last page is in; iterated by the consumer, `read` runs on the workers."""
-
-    def __init__(self, walks: Sequence[Walk]) -> None:
-        self.count = len(walks)
-        self._idle = list(walks)
-        self._busy = 0
-        self._failed = False
-        self._changed = threading.Condition()
-
-    def __iter__(self) -> Iterator[Walk]:
-        while True:
-            with self._changed:
-                while not self._idle and self._busy and not self._failed:
-                    self._changed.wait()
-                if self._failed or not self._idle:
-                    return
-                walk = self._idle.pop(0)
-                self._busy += 1
-            yield walk
-
-    def read(self, walk: Walk) -> tuple[Walk, list[msgspec.Raw]]:
-        """The next page of a walk."""
-        is_read = False
-        try:
-            items = walk.step()
-            is_read = True
-        finally:
-            with self._changed:
-                self._busy -= 1
-                self._failed = self._failed or not is_read
-                if is_read and not walk.is_done:
-                    self._idle.append(walk)
-                self._changed.notify_all()
-        return walk, items
-
-
-class _Id(msgspec.Struct):
-    id: str
-
-
-class Lean(msgspec.Struct):
-    """A deal or company of a list, little more than its id."""
-
-    id: str
-    properties: dict[str, str | None] = {}
-    associations: dict[str, wire.Links] = {}
-    archivedAt: str | None = None  # noqa: N815
-
-    @property
-    def modified(self) -> str | None:
-        """When it last changed, as HubSpot writes it."""
-        return self.properties.get("hs_lastmodifieddate")
-
-    @property
-    def company(self) -> str | None:
-        """Its primary company."""
-        return wire.primary_company(self.associations)
-
-
-class _To(msgspec.Struct):
-    toObjectId: int | str  # noqa: N815
-    associationTypes: list[dict[str, Any]] = []  # noqa: N815
-
-
-class _FromTo(msgspec.Struct, rename={"from_": "from"}):
-    from_: wire.Link
-    to: list[_To] = []
-
-
-class _Associations(msgspec.Struct):
-    results: list[_FromTo] = []
+def _ms(at: datetime) -> str:
+    return str(to_epoch_ms(at))
 
 
 def _last_id(page: wire.Page) -> int | None:
     if not page.results:
         return None
-    key = msgspec.json.decode(page.results[-1], type=_Id).id
-    return int(key) if key.isdigit() else None
+    try:
+        return int(wire.lean(page.results[-1]).id)
+    except (msgspec.MsgspecError, ValueError):
+        return None
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -1,0 +1,205 @@
+"""Deals with their histories: everything, or what changed; then archived and merged ones, and what did not agree with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from connectors.hubspot import mapping, wire
+from connectors.hubspot.companies import Companies
+from connectors.hubspot.reading import HISTORY_PAGE, LIST_PAGE, SEARCH_PAGE, Bad
+from connectors.hubspot.run import Run
+from connectors.sdk import (
+    BAD_ROW,
+    Checkpoint,
+    CurrencyRate,
+    Deal,
+    HistoryRead,
+    Record,
+    Reject,
+    Seen,
+    SweepEnd,
+    Tombstone,
+    Warn,
+    latest,
+    next_cursor,
+    open_window,
+)
+
+#: When more than this share of the deals changed, reading all of them is cheaper than by id.
+_CHANGED_SHARE = 3
+_SWEEP_DAYS = 7.0
+_BEGINNING = timedelta(days=36_500)
+
+
+class Deals:
+    """One sync's deals."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._sync, self._reader, self._settings = run, run.sync, run.reader, run.settings
+        self._companies = Companies(run)
+        self._rates: dict[str, tuple[datetime, CurrencyRate]] = {}
+        #: Deal id -> company of deals whose history ends elsewhere than they are: the two parts of one answer may differ in age.
+        self._again: dict[str, str | None] = {}
+        self._doubtful = 0
+
+    def read(self) -> Iterator[Record]:
+        """Everything, or what changed since the cursor; then archived and merged deals, companies, and stages that only history knows."""
+        cursor, began = self._sync.cursor("deals"), self._run.began.at
+        self._companies.begin()
+        start_date = self._settings.start_date
+        window = open_window(cursor, overlap_minutes=self._settings.overlap_minutes, start_date=start_date)
+        is_first = not cursor and start_date is None
+        newest: datetime | None
+        if is_first:
+            newest = yield from self._whole(began)
+        else:
+            newest = yield from self._changed(window.start or began - _BEGINNING, began)
+        yield from self._repaired()
+        yield from self._archived() if is_first else self._newly_archived()
+        yield from (rate for _, rate in self._rates.values())
+        mark = self._run.mark(newest, began)
+        yield Checkpoint(stream="deals", cursor=next_cursor(cursor, mark, not_after=began))
+        yield from self._run.gone_stages()
+        yield from self._companies.read()
+        if self._doubtful:
+            yield Warn(
+                code="history_incomplete",
+                message=f"{self._doubtful} deal(s) whose stage history may lack entries; ops.checks lists them.",
+            )
+
+    # --- which deals ------------------------------------------------------------------------------------------
+
+    def _whole(self, began: datetime) -> Generator[Record, None, datetime]:
+        newest: datetime | None = None
+        total = self._sync.held.live_count("deals") or None
+        for count, found in enumerate(self._reader.everything(), start=1):
+            if count % HISTORY_PAGE == 0:
+                self._sync.progress(count, total, "deals")
+            newest = latest(newest, (yield from self._deal(found)))
+        yield SweepEnd(stream="deals", complete=self._reader.saw_all, missing_as="purged")
+        return newest or began
+
+    def _changed(self, since: datetime, until: datetime) -> Generator[Record, None, datetime | None]:
+        """Deals modified in the window that are not held as they are; the overlap costs one search page and no more."""
+        newest: datetime | None = None
+        fresh: list[str] = []
+        for chunk in _chunks(self._reader.changed(since, until), SEARCH_PAGE):
+            newest = latest(newest, *map(mapping.instant, chunk.values()))
+            fresh += self._not_held(chunk)
+        if self._sync.sweep_is_due("deals", _SWEEP_DAYS):
+            fresh = yield from self._sweep(set(fresh))
+        most = max(HISTORY_PAGE, self._sync.held.live_count("deals") // _CHANGED_SHARE)
+        if self._settings.start_date is None and len(fresh) > most:
+            return latest(newest, (yield from self._whole(until)))
+        for found in self._reader.by_id(fresh):
+            yield from self._deal(found)
+        return newest
+
+    def _not_held(self, modified: Mapping[str, str | None]) -> list[str]:
+        held = self._sync.held.deals(list(modified))
+        return [
+            key
+            for key, text in modified.items()
+            if key not in held or mapping.differs(held[key].version, text) or held[key].presence != "present"
+        ]
+
+    def _unnoticed(self, modified: Mapping[str, str | None]) -> list[str]:
+        """Like `_not_held`; with a start_date, deals from before it are none of ours."""
+        if self._settings.start_date is not None:
+            held = self._sync.held.versions("deals", list(modified))
+            modified = {key: text for key, text in modified.items() if key in held}
+        return self._not_held(modified)
+
+    def _sweep(self, fresh: set[str]) -> Generator[Record, None, list[str]]:
+        """All live ids: what vanished without a trace is marked, what changed unnoticed is read."""
+        for chunk in _chunks(((row.key, row.modified) for row in self._reader.listed()), SEARCH_PAGE):
+            for key in chunk:
+                yield Seen(stream="deals", key=key)
+            fresh.update(self._unnoticed(chunk))
+        yield SweepEnd(stream="deals", complete=self._reader.saw_all, missing_as="purged")
+        return sorted(fresh, key=int)
+
+    # --- one deal ---------------------------------------------------------------------------------------------
+
+    def _deal(self, found: wire.Read | Bad, *, is_last_try: bool = False) -> Generator[Record, None, datetime | None]:
+        """A deal with its history and what it tells of others; its time of change."""
+        if isinstance(found, Bad):
+            why = f"a deal that is not of HubSpot's shape: {found.why}"
+            yield Reject(stream="deals", reason="undecodable", detail=why, key=found.key, raw=found.body)
+            return None
+        try:
+            deal, history = mapping.deal(found, self._run.account), mapping.history(found, self._run.account)
+            self._note_rate(found, deal)
+        except BAD_ROW as error:
+            yield Reject(
+                stream="deals", reason="undecodable", detail=f"deal {found.id}: {error}", key=found.id, raw=found.raw
+            )
+            return None
+        yield deal
+        yield history
+        yield from self._merged(found)
+        for change in history.stage_changes:
+            self._run.met(change.to_pipeline_id or deal.pipeline_id or "", change.to_stage_id)
+        self._doubt(found, deal, history, is_last_try=is_last_try)
+        return deal.updated_at
+
+    def _doubt(self, found: wire.Read, deal: Deal, history: HistoryRead, *, is_last_try: bool) -> None:
+        """A deal whose history ends elsewhere is read once more; what stays in doubt is counted."""
+        if history.complete or found.archived:
+            return
+        if not is_last_try and not mapping.agrees(found, history.stage_changes):
+            self._again[found.id] = deal.company_id
+        else:
+            self._doubtful += 1
+
+    def _repaired(self) -> Iterator[Record]:
+        again, self._again = self._again, {}
+        for found in self._reader.again(again.items()):
+            yield from self._deal(found, is_last_try=True)
+
+    def _merged(self, found: wire.Read) -> Iterator[Record]:
+        """HubSpot names the swallowed ids on the survivor; the loser itself is gone without a word."""
+        for old in (found.properties.get("hs_merged_object_ids") or "").split(";"):
+            if old.strip() and old.strip() != found.id:
+                yield Tombstone(stream="deals", key=old.strip(), kind="merged", survivor=found.id)
+
+    def _note_rate(self, found: wire.Read, deal: Deal) -> None:
+        """The newest exchange rate of each currency, as HubSpot used it."""
+        rate, home = mapping.decimal(found.properties.get("hs_exchange_rate")), self._run.account.currency
+        if not rate or not deal.currency or not home or deal.currency == home or deal.updated_at is None:
+            return
+        known = self._rates.get(deal.currency)
+        if known is None or known[0] < deal.updated_at:
+            raw = {"hs_exchange_rate": str(rate)}
+            entry = CurrencyRate(currency=deal.currency, base_currency=home, rate=rate, raw=raw)
+            self._rates[deal.currency] = (deal.updated_at, entry)
+
+    # --- archived ---------------------------------------------------------------------------------------------
+
+    def _archived(self) -> Iterator[Record]:
+        """The recycle bin with content and history."""
+        for found in self._reader.everything(archived=True):
+            yield from self._deal(found)
+            if isinstance(found, wire.Read):
+                gone_at = mapping.instant(found.archived_at)
+                yield Tombstone(stream="deals", key=found.id, kind="deleted", gone_at=gone_at)
+
+    def _newly_archived(self) -> Iterator[Record]:
+        """Only the keys of the recycle bin that are held as live."""
+        rows = ((row.key, row.archivedAt) for row in self._reader.listed(archived=True))
+        for chunk in _chunks(rows, LIST_PAGE):
+            for key, held in self._sync.held.deals(list(chunk)).items():
+                if held.presence in ("present", "hidden", "purged", "absent"):
+                    yield Tombstone(stream="deals", key=key, kind="deleted", gone_at=mapping.instant(chunk[key]))
+
+
+def _chunks(pairs: Iterable[tuple[str, str | None]], size: int) -> Iterator[dict[str, str | None]]:
+    chunk: dict[str, str | None] = {}
+    for key, value in pairs:
+        chunk[key] = value
+        if len(chunk) == size:
+            yield chunk
+            chunk = {}
+    if chunk:
+        yield chunk
