@@ -68,6 +68,13 @@ def settings_page() -> str:
                 ["`connector`", "Name of an installed connector (`muara connectors`)."],
                 ["`schedule`", 'Optional cron line on which it syncs, such as `"*/30 * * * *"`.'],
                 [
+                    "`freshness`",
+                    (
+                        "Optional: `{warn_hours: 2, fail_hours: 4}`, hours since a sync read it after which Dagster calls it late. "
+                        "Default: a little over one and two missed ticks of `schedule`; without one 25 and 26 h, for files none."
+                    ),
+                ],
+                [
                     "`config`",
                     "Settings of the connector, below. Any value may be `{env: NAME}`: read when the sync runs, never printed.",
                 ],
@@ -86,7 +93,10 @@ def settings_page() -> str:
         parts += [f"## `connector: {row.name}`", connector.title, _settings(connector.Settings, without=common)]
     parts += [
         "## `dagster_project.components.Warehouse`",
-        "Optional, one per project. Paths are relative to the project folder.",
+        (
+            "Optional, one per project. Paths are relative to the project folder. `translation` (`key_prefix`, `group`, `owners`, `tags`, `kinds`) "
+            "renames its assets in Dagster as it does a source's."
+        ),
         _fields(WarehouseSettings),
         "### `thresholds`",
         _fields(Thresholds),

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import dagster as dg
 import msgspec
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from connectors.sdk import registry
+from connectors.sdk.settings import ConnectorSettings, describe
 from dagster_project.components.names import AssetNames
 from dagster_project.components.scaffolder import CrmSourceScaffolder
 from dagster_project.project import source_spec
@@ -48,6 +50,13 @@ class CrmSource(dg.Component, dg.Model, dg.Resolvable):
             tags=["muara", "crm", "sync"],
         )
 
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The YAML's shape for `dg check yaml` and editors: installed connectors, and the settings that each knows."""
+        base = super().get_model_cls()
+        extra = ConfigDict(json_schema_extra=_connectors_schema)
+        return type(base.__name__, (base,), {"model_config": extra, "__module__": __name__, "__doc__": cls.__doc__})
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, job and schedule of this source. Reads no environment variable and calls nobody."""
         from dagster_project.wiring import source_definitions  # noqa: PLC0415 - `dg list components` needs no assets
@@ -62,3 +71,26 @@ class CrmSource(dg.Component, dg.Model, dg.Resolvable):
         }
         spec = source_spec(attributes, where=f"{context.path} (source {self.source!r})")
         return source_definitions(context.project_root, msgspec.structs.replace(spec, where=f"source {self.source!r}"))
+
+
+def _connectors_schema(schema: dict[str, Any]) -> None:
+    """Add the names of connectors and, by connector, the names of its settings. Types are judged when definitions load, by msgspec."""
+    schema["properties"]["connector"] = {**schema["properties"]["connector"], "enum": list(registry.names())}
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"connector": {"const": listed.name}}, "required": ["connector"]},
+            "then": {"properties": {"config": _config_schema(registry.load(listed.name).Settings)}},
+        }
+        for listed in registry.listed(load=True)
+        if not listed.problem
+    ]
+
+
+def _config_schema(settings: type[ConnectorSettings]) -> dict[str, Any]:
+    rows = describe(settings)
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {row["name"]: {"description": f"{row['description']} ({row['type']})"} for row in rows},
+        "required": [row["name"] for row in rows if row["required"]],
+    }
