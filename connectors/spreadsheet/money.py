@@ -23,7 +23,7 @@ _DIGITS = re.compile(r"\d[\d.,'’\s]*\d|\d|[.,]\d+")
 _PLAIN = re.compile(r"(-?)(\d+(\.\d{1,2})?)", re.ASCII)
 _SCIENTIFIC = re.compile(r"-?\d(?:[.,]\d+)?e[+-]?\d{1,2}")
 #: Arabic marks of decimals and groups.
-_ARABIC = str.maketrans({"٫": ",", "٬": "'", "،": ","})
+_ARABIC = str.maketrans({"٫": ",", "٬": "'", "،": ",", "٪": "%"})
 #: "1億2000万", "3억 5천만": East Asian amounts in several steps.
 _STEPS = re.compile(r"(\d[\d,.]*)\s?(兆|万亿|萬億|亿|億|억|千万|千萬|천만|百万|百萬|백만|万|萬|만|千|천)")
 _DASH_TAIL = re.compile(r"([.,])\s?[-–—]{1,2}$")
