@@ -49,7 +49,9 @@ def project(hub: Hub) -> Iterator[Finding]:
     yield _finding("ok", "project", f"{hub.root}: {len(sources)} source(s)")
     for spec in sources:
         yield _try(f"source {spec.source}", partial(_well_formed, spec))
-        yield from _variables(hub, spec.source, spec.config)
+        yield from _variables(hub, f"source {spec.source}", spec.config, "a sync started from here would fail")
+    for number, receiver in enumerate(hub.project.alerts, 1):
+        yield from _variables(hub, f"alerts {number}", receiver.attributes, "nobody would be told")
     yield _try("warehouse settings", lambda: f"reporting in {hub.warehouse_settings().reporting_currency}")
     yield _try("home", lambda: _writable(hub.home.root))
     yield from _locks(hub)
@@ -113,11 +115,10 @@ def _well_formed(spec: SourceSpec) -> str:
     return f"{spec.connector}, settings are well-formed"
 
 
-def _variables(hub: Hub, source: str, config: object) -> Iterator[Finding]:
+def _variables(hub: Hub, what: str, config: object, effect: str) -> Iterator[Finding]:
     for name in env_names(config):
         if not hub.env.get(name):
-            message = f"environment variable {name} is not set here; a sync started from here would fail."
-            yield _finding("warning", f"source {source}", message)
+            yield _finding("warning", what, f"environment variable {name} is not set here; {effect}.")
 
 
 def _writable(folder: Path) -> str:

@@ -231,7 +231,12 @@ def _fields(model: type[msgspec.Struct]) -> str:
     for field in msgspec.structs.fields(model):
         words = next((extra.description for extra in getattr(field.type, "__metadata__", ()) if extra.description), "")
         default = field.default
-        shown = "" if isinstance(default, msgspec.Struct) or default in (None, ()) else f"`{default}`"
+        if isinstance(default, tuple):
+            default = ", ".join(map(str, default))
+        if default is msgspec.NODEFAULT:
+            shown = "required"
+        else:
+            shown = "" if isinstance(default, msgspec.Struct) or default in (None, "") else f"`{default}`"
         rows.append([f"`{field.name}`", shown, words])
     return _table(["setting", "default", "meaning"], rows)
 
