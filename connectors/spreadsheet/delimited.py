@@ -1,6 +1,7 @@
 """Delimited text (CSV, TSV): which encoding, which delimiter, and rows, strictly.
 
-Encoding: byte order mark, else strict UTF-8, else the configured code page, else that of the locale's language. No detector guesses.
+Encoding: byte order mark, else strict UTF-8, else the configured code page, else that of the locale's language, else the one in which the
+header is made of words we know, else cp1252 (and a warning says so). No detector guesses by frequencies of letters.
 Delimiter: Excel's own `sep=;` line, else the one that cuts the first lines into the most even rows.
 """
 
@@ -27,23 +28,27 @@ _BOMS = (
 )
 _DELIMITERS = (",", ";", "\t", "|")
 _FIELD_LIMIT = 1_000_000
+ASSUMED = "assumed: nothing tells"
 _BLOCK = 1 << 20
 
 
-def find_encoding(path: Path, file: str, configured: str | None, language: str | None) -> str:
-    """The encoding of a text file by the rules above. Raises ConfigError when the bytes are not text in it."""
+def find_encoding(path: Path, file: str, configured: str | None, language: str | None) -> tuple[str, str]:
+    """(encoding of a text file by the rules above, how it was found). Raises ConfigError when the bytes are not text in it."""
     with path.open("rb") as handle:
         head = handle.read(_BLOCK)
         for mark, name in _BOMS:
             if head.startswith(mark):
-                return name
+                return name, ""
         if _looks_utf16(head):
-            return "utf-16-le" if head[1:2] == b"\0" else "utf-16-be"
+            return ("utf-16-le" if head[1:2] == b"\0" else "utf-16-be"), ""
         if b"\0" in head[:4096]:
             raise ConfigError(f"{file}: is not text (binary content). Save it as .xlsx or as CSV in UTF-8.")
         if configured is None and _is_utf8(head, handle):
-            return "utf-8"
-    name = configured or words.code_page(language)
+            return "utf-8", ""
+    told = configured is not None or language is not None
+    shown = None if told else _by_header(head[:8000])
+    name = configured or shown or words.code_page(language)
+    how = "" if told else "its header has words of that code page" if shown else ASSUMED
     try:
         with path.open(encoding=name, errors="strict", newline="") as text:
             while text.read(_BLOCK):
@@ -54,7 +59,21 @@ def find_encoding(path: Path, file: str, configured: str | None, language: str |
         raise ConfigError(
             f"{file}: byte {error.start} is not text in {name}. Set `encoding`, or save the file as CSV in UTF-8."
         ) from None
-    return name
+    return name, how
+
+
+def _by_header(head: bytes) -> str | None:
+    """The code page in which most cells of the first lines are headers that we know by more than plain letters, None without any."""
+    start = head.rsplit(b"\n", 1)[0] if b"\n" in head else head
+    hits: dict[str, int] = {}
+    for page in words.code_page_names():
+        try:
+            cells = {cell.strip(' "') for cell in re.split(r"[;,\t|\r\n]", start.decode(page))}
+        except UnicodeDecodeError:
+            continue
+        hits[page] = sum(1 for cell in cells if not cell.isascii() and words.fold(cell) in words.spelled_headers())
+    best = max(hits, key=lambda page: hits[page], default="")
+    return best if hits.get(best) else None
 
 
 def _looks_utf16(head: bytes) -> bool:
@@ -123,11 +142,12 @@ class TextGrid:
 
     def __init__(self, path: Path, file: str, *, encoding: str | None = None, language: str | None = None) -> None:
         self.path, self.file = path, file
-        self.encoding = find_encoding(path, file, encoding, language)
+        self.encoding, how = find_encoding(path, file, encoding, language)
+        self.is_assumed = how == ASSUMED
         self.delimiter, self._has_sep_line = find_delimiter(path, self.encoding)
         self.merged: Sequence[tuple[int, int, int, int]] = ()
         self.notes: tuple[str, ...] = (
-            f"text in {self.encoding.removesuffix('-sig')}, columns cut at {_mark_name(self.delimiter)}",
+            f"text in {self.encoding.removesuffix('-sig')}{f' ({how})' if how else ''}, columns cut at {_mark_name(self.delimiter)}",
         )
 
     def rows(self) -> Iterator[tuple[int, list[Cell]]]:

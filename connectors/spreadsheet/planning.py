@@ -190,6 +190,12 @@ def _plan(grid: Grid, asked: Table) -> SheetPlan:
     if beside:
         plan.warn("side_table", f"{place(grid)}: {beside} are another table beside this one and are not read.")
     plan.held = held
+    if getattr(grid, "is_assumed", False):
+        plan.warn(
+            "encoding_assumed",
+            f"{place(grid)}: is not in UTF-8 and nothing tells its encoding; read as {getattr(grid, 'encoding', '')}. If letters look wrong, "
+            "set `encoding` or `locale`.",
+        )
     if is_log:
         plan.layout = "log"
         plan.reason = "set in `layout`" if asked.layout else "a column of new stages beside the time of the change"

@@ -113,6 +113,13 @@ def synonyms() -> dict[str, tuple[tuple[str, str], ...]]:
 
 
 @cache
+def spelled_headers() -> frozenset[str]:
+    """Folded headers with all their accents."""
+    tables = (_load("headers")[field] for field in fields())
+    return frozenset(fold(name) for languages in tables for names in languages.values() for name in names)
+
+
+@cache
 def counters() -> frozenset[str]:
     """Folded headers of columns that often only number the rows ("No", "#", "番号")."""
     return frozenset(fold_header(name) for name in _load("headers")["counters"]["any"])
@@ -239,6 +246,12 @@ def code_page(language: str | None) -> str:
     """The code page that desktop programs of a language wrote before UTF-8."""
     pages: dict[str, str] = _load("words")["code_pages"]
     return pages.get(language or "default", pages["default"])
+
+
+@cache
+def code_page_names() -> tuple[str, ...]:
+    """Every code page in the data, the usual western one first."""
+    return tuple(dict.fromkeys(_load("words")["code_pages"].values()))
 
 
 @cache
