@@ -98,6 +98,11 @@ def _names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="show the settings of these")
 
 
+def _new_connector(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="its name in sources: a-z, 0-9, _")
+    parser.add_argument("dir", nargs="?", metavar="DIR", help="folder to write into; default: muara-NAME")
+
+
 def _sheet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a file, folder or glob")
     parser.add_argument(
@@ -203,6 +208,17 @@ COMMANDS: Mapping[str, _Command] = {
         "serve fake CRMs on this machine, and print sources that read them", "cli_sandbox:sandbox", _sandbox
     ),
     "connectors": _Command("list connectors and their settings", "cli_project:connectors", _names),
+    "connector": _Command(
+        "make a connector of your own",
+        "",
+        children={
+            "new": _Command(
+                "write a connector as a package of its own, with a fake CRM and tests that pass at once",
+                "cli_plugin:new",
+                _new_connector,
+            )
+        },
+    ),
     "doctor": _Command("look for what is wrong with this installation and project", "cli_project:doctor"),
 }
 

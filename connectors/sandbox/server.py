@@ -125,6 +125,7 @@ class Server:
         self.log: deque[Call] = deque(maxlen=200_000)
         self.connections = 0  # how many were ever opened: keep-alive shows here
         self.in_flight = self.peak_in_flight = 0
+        self.alone = 0  # calls that came in while no other was under way
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._port = port
@@ -172,7 +173,7 @@ class Server:
         with self._lock:
             self.calls.clear()
             self.log.clear()
-            self.peak_in_flight = 0
+            self.peak_in_flight = self.alone = 0
 
     def control(self, request: Request) -> Response:
         """Knobs for another process, under /_sandbox/; no latency, not counted, no part of any CRM.
@@ -214,6 +215,7 @@ class Server:
         """Count a call in; returns its number."""
         with self._lock:
             self.calls[endpoint] += 1
+            self.alone += not self.in_flight
             self.in_flight += 1
             self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
             return sum(self.calls.values())

@@ -11,6 +11,7 @@ from __future__ import annotations
 from connectors.testing.bench import Bench, ContractError, must
 from connectors.testing.check import Check, Result, check, run_check
 from connectors.testing.checks import CHECKS
+from connectors.testing.fixtures import save_fixture
 from connectors.testing.harness import FaultKind, Harness, Impossible, NewField, TrueDeal, Truth
 from connectors.testing.suite import ContractSuite, contract_suite, prove
 from connectors.testing.worlds import WorldHarness
@@ -34,4 +35,5 @@ __all__ = [
     "must",
     "prove",
     "run_check",
+    "save_fixture",
 ]

@@ -51,7 +51,7 @@ def run_check(
             if not declared[need].strip():
                 text = f"capabilities: {need} is declared impossible without a note. Say why in `notes`."
                 return Result(check=one.name, outcome="broken", text=text)
-            return Result(check=one.name, outcome="impossible", text=declared[need])
+            return Result(check=one.name, outcome="impossible", text=f"{need}: {declared[need]}")
     try:
         with bench(harness, subject) as running:
             one.prove(running)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Literal
 
@@ -86,11 +87,14 @@ class Harness:
     #: About how many live deals the account of an ordinary check holds: a few pages full.
     usual_size: ClassVar[int] = 12
     #: Numbers of deals between which memory must not grow.
-    memory_sizes: ClassVar[tuple[int, int]] = (100, 400)
+    memory_sizes: ClassVar[tuple[int, int]] = (100, 300)
     #: The smallest page that the source serves: where it is not 1, the suite asks for this many rows a page.
     smallest_page: ClassVar[int] = 1
     #: Days after which every sweep of the connector is due.
     sweep_days: ClassVar[int] = 35
+
+    #: Where recorded answers lie: they must be scrubbed. By default the folder of the harness's own module, with all below it.
+    recordings: ClassVar[Path | None] = None
 
     def __init__(self, *, deals: int, seed: int = 1) -> None:
         self.size = deals
@@ -130,6 +134,16 @@ class Harness:
     def calls(self) -> int:
         """How many requests have come in so far, of whatever kind."""
         raise Impossible("the harness does not count calls")
+
+    @property
+    def alone(self) -> int:
+        """How many of these requests came in while no other was under way."""
+        raise Impossible("the harness does not see which calls are under way together")
+
+    @property
+    def most_at_once(self) -> int:
+        """The most requests that were under way together."""
+        raise Impossible("the harness does not see which calls are under way together")
 
     @property
     def secrets(self) -> Sequence[str]:
@@ -205,6 +219,10 @@ class Harness:
     def bad_record(self) -> str:
         """From now on one deal has a value that cannot be read (a date that is none, say); returns its id."""
         raise _cannot("serve a broken record")
+
+    def slow(self, seconds: float) -> None:
+        """From now on each answer takes so long, in real time; a few milliseconds are enough."""
+        raise _cannot("be slow")
 
     def limit_pages(self, rows: int | None) -> None:
         """Serve at most so many rows a page (None: as usual), where a connector's `page_size` alone does not bring that about."""

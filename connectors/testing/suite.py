@@ -3,7 +3,7 @@
     class TestAcme(ContractSuite):
         harness = AcmeHarness
 
-Each check is a test of its own. What cannot be asked is skipped as "declared impossible: ..." (`pytest -rs` lists it), never passed.
+Each check is a test of its own. What cannot be asked is skipped as "... is declared impossible: ..." (`pytest -rs` lists it), never passed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from connectors.sdk import Connector
-from connectors.testing.bench import ContractError
+from connectors.testing.bench import Bench, ContractError
 from connectors.testing.check import Check, Result, run_check
 from connectors.testing.checks import CHECKS
 from connectors.testing.harness import Harness
@@ -22,6 +22,8 @@ class ContractSuite:
     """Every promise of a connector, proved against its fake CRM. Subclass it and name the harness."""
 
     harness: ClassVar[type[Harness]]
+    #: The workbench of each check; one of your own may start your fake CRM more quickly.
+    bench: ClassVar[type[Bench]] = Bench
 
 
 def contract_suite(harness: type[Harness]) -> type[ContractSuite]:
@@ -38,9 +40,10 @@ def _test(one: Check) -> Callable[[Any], None]:
     def test(self: ContractSuite) -> None:
         import pytest  # noqa: PLC0415 - the skeleton's writer lives in this package and needs none
 
-        result = run_check(one, self.harness)
+        result = run_check(one, self.harness, bench=self.bench)
         if result.outcome == "impossible":
-            pytest.skip(f"declared impossible: {result.text}")
+            # With the check's name: pytest folds skips of one reason into one line.
+            pytest.skip(f"{one.name} is declared impossible: {result.text}")
         if result.outcome == "broken":
             cause = result.error.__cause__ if isinstance(result.error, ContractError) else result.error
             if cause is not None:

@@ -7,6 +7,7 @@ alone: nothing is imported from the sandbox here.
 from __future__ import annotations
 
 import datetime as dt
+from collections import deque
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from types import TracebackType
@@ -44,6 +45,8 @@ class WorldHarness(Harness):
         self.world, self.server = self.build()
         self.tampered = Tampered(self.server.app)
         self.server.app = self.tampered
+        # The fake's own log of calls must not be taken for memory of the connector.
+        self.server.log = deque(maxlen=10)
         self.world.hide_field("deal", f"custom:{self.new_field[0]}")
         self.server.__enter__()
         return self
@@ -142,6 +145,16 @@ class WorldHarness(Harness):
     def calls(self) -> int:
         """Requests of all endpoints."""
         return self.server.total_calls
+
+    @property
+    def alone(self) -> int:
+        """Requests that found no other under way."""
+        return self.server.alone
+
+    @property
+    def most_at_once(self) -> int:
+        """The most requests under way together."""
+        return self.server.peak_in_flight
 
     # --- what happens in it --------------------------------------------------------------------------------------------------------
 
@@ -250,6 +263,10 @@ class WorldHarness(Harness):
         self.world.edit(self.number(deal_id), amount=Decimal("987654321.12"))
         self.tampered.replace(*self.bad_value)
         return deal_id
+
+    def slow(self, seconds: float) -> None:
+        """The server's latency."""
+        self.server.latency = seconds
 
     # --- what goes wrong -----------------------------------------------------------------------------------------------------------
 

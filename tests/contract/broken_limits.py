@@ -55,7 +55,7 @@ class _PastThePolicy(Api):
         return Api.get(self, name, **query)
 
 
-@breaks(limits.our_own_budget_is_kept)
+@breaks(limits.our_own_budget_is_kept, "each call beside the policy is waited for as well")
 class CallsPastThePolicy(Acme):
     """Makes calls that the call policy does not know of."""
 
@@ -166,6 +166,37 @@ class PlansByReading(Acme):
         self.api, self.limit = self.Api(sync), 1
         count = sum(len(page) for page in self.pages(None))
         return [line for line in Acme.plan(self, sync) if count >= 0]
+
+
+class _CallForEach(Acme):
+    """For those that ask for each history by itself."""
+
+    workers = 0
+
+    def histories(self, deal_ids):
+        for found in self.asked(lambda key: list(Acme.histories(self, [key])), deal_ids):
+            yield from found
+
+    def asked(self, ask, deal_ids):
+        return self.api.calls.map(ask, deal_ids, workers=self.workers)
+
+
+@breaks(limits.slow_answers_are_waited_for_together)
+class OneAfterAnother(_CallForEach):
+    """Asks for the history of each deal by itself, and waits for each answer before the next call."""
+
+    def asked(self, ask, deal_ids):
+        return map(ask, deal_ids)
+
+
+@breaks(limits.slow_answers_are_waited_for_together, "what is asked for at once is held at once")
+class AllAtOnce(_CallForEach):
+    """Starts the calls for all histories at once, however many there are."""
+
+    workers = 500
+
+    def pages(self, since):
+        yield [row for rows in Acme.pages(self, since) for row in rows]
 
 
 @breaks(limits.memory_does_not_grow_with_the_account)

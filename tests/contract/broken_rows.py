@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 
 from connectors.sdk import Capabilities, Checkpoint, Deal, SourceInfo, Stage, SweepEnd, open_window, stream
 from connectors.testing.checks import form, increments, rows
 from tests.contract.acme.connector import Acme, AcmeSettings
+from tests.contract.acme.harness import AcmeHarness
 from tests.contract.broken import breaks
 
 replace = msgspec.structs.replace
@@ -42,6 +44,17 @@ class PlainToken(Acme):
     """Has a setting for a token that is plain text."""
 
     Settings = _PlainSettings
+
+
+class _Unscrubbed(AcmeHarness):
+    recordings = Path(__file__).parents[1] / "golden" / "unscrubbed"
+
+
+@breaks(form.recorded_answers_are_scrubbed)
+class RecordedAsItCame(Acme):
+    """Its tests use an answer that was recorded with a real person's address in it."""
+
+    harness = _Unscrubbed
 
 
 @breaks(form.impossibilities_are_explained, "the check of what is declared impossible asks for the reason, too")

@@ -13,6 +13,7 @@ from connectors.sandbox.hubspot import serve
 from connectors.sandbox.hubspot.render import FIRST_COMPANY, FIRST_OWNER
 from connectors.sandbox.world import World
 from connectors.testing import ContractSuite, Impossible, TrueDeal, Truth, WorldHarness
+from tests.contract.quick import QuickBench
 
 
 class HubSpotHarness(WorldHarness):
@@ -75,3 +76,4 @@ class HubSpotHarness(WorldHarness):
 
 class TestHubSpot(ContractSuite):
     harness = HubSpotHarness
+    bench = QuickBench

@@ -154,12 +154,12 @@ def random_record(rng, dated):
     return Reject(stream="deals", key=key, reason="bad_date", detail="no date")
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_random_syncs_are_landed_alike(twins, seed):
     rng = random.Random(seed)
     twins.sync([Deal(deal_id=key, stage_id="new") for key in KEYS])
     for _ in range(3):
-        records = [random_record(rng, dated=False) for _ in range(14)]
+        records = [random_record(rng, dated=False) for _ in range(25)]
         ending = rng.choice(["sweep", "checkpoint", "open", "quota", "nothing"])
         if ending in ("sweep", "open"):
             records.append(SweepEnd(stream="deals", complete=ending == "sweep"))
@@ -172,11 +172,10 @@ def test_random_syncs_are_landed_alike(twins, seed):
     check(twins)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_random_dated_snapshots_are_landed_alike(twins, seed):
-    rng = random.Random(100 + seed)
+def test_random_dated_snapshots_are_landed_alike(twins):
+    rng = random.Random(100)
     for _ in range(3):
-        twins.sync([random_record(rng, dated=True) for _ in range(14)])
+        twins.sync([random_record(rng, dated=True) for _ in range(30)])
     check(twins)
 
 

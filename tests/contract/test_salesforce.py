@@ -6,9 +6,10 @@ from connectors.salesforce import Salesforce
 from connectors.sandbox.salesforce import serve
 from connectors.sandbox.world import World
 from connectors.testing import ContractSuite, WorldHarness
+from tests.contract.quick import QuickBench
 
 #: Pages this short, so that an account of a check has several.
-PAGE = 5
+PAGE = 8
 
 
 class SalesforceHarness(WorldHarness):
@@ -64,3 +65,4 @@ class SalesforceHarness(WorldHarness):
 
 class TestSalesforce(ContractSuite):
     harness = SalesforceHarness
+    bench = QuickBench

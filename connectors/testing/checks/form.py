@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import inspect
 import io
 import logging
 import re
 import traceback
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -30,6 +32,7 @@ from connectors.sdk import (
 from connectors.sdk.settings import load
 from connectors.testing.bench import Bench, must, some
 from connectors.testing.check import check
+from connectors.testing.fixtures import problems, recordings
 from connectors.testing.harness import FaultKind, Impossible
 
 _SECRET_NAMES = re.compile(r"(token|password|secret|private_key|api_key|session_id)(?!_url|_file|_path)")
@@ -177,6 +180,19 @@ def no_secret_is_shown_anywhere(bench: Bench) -> None:
             must(len(secret) < 4 or not any(form in text for form in _forms(secret)), f"a secret stands in {where}")
 
 
+@check()
+def recorded_answers_are_scrubbed(bench: Bench) -> None:
+    """Answers that were recorded for tests hold no token, and no e-mail address outside the domains reserved for examples."""
+    folder = bench.harness.recordings or Path(inspect.getfile(bench.harness)).parent
+    secrets = secrets_of(bench.settings())
+    for path in recordings(folder):
+        found = list(problems(path.read_text(encoding="utf-8", errors="replace"), secrets))
+        must(
+            not found,
+            f"{path.relative_to(folder)} holds {' and '.join(found)}. Write recordings with `connectors.testing.save_fixture`.",
+        )
+
+
 def _troubled(bench: Bench, texts: dict[str, str], kind: FaultKind) -> None:
     bench.fresh()
     try:
@@ -241,4 +257,5 @@ FORM = [
     streams_declare_what_they_yield,
     start_date_leaves_out_what_is_older,
     no_secret_is_shown_anywhere,
+    recorded_answers_are_scrubbed,
 ]

@@ -217,12 +217,40 @@ def plan_reads_no_data(bench: Bench) -> None:
 
 
 @check()
+def slow_answers_are_waited_for_together(bench: Bench) -> None:
+    """When answers are slow, calls that do not need each other are under way at once: a call for each deal is not waited for alone; never more
+    than 20 at once.
+    """
+    crm = bench.start(deals=_MANY)
+    crm.limit_pages(_PAGE)
+    crm.slow(_SLOW_S)
+    calls, alone = crm.calls, crm.alone
+    bench.good_sync(page_size=max(_PAGE, bench.harness.smallest_page))
+    calls, alone = crm.calls - calls, crm.alone - alone
+    must(
+        alone <= _MANY // 2,
+        f"reading {_MANY} deals took {calls} calls, {alone} of which waited for their answer alone. Give calls that do not need each other to "
+        "`sync.calls.map`: it keeps several under way, behind one limiter.",
+    )
+    most = crm.most_at_once
+    must(
+        most <= _MOST_AT_ONCE, f"{most} calls were under way at once; `sync.calls.map` with a few `workers` bounds them"
+    )
+
+
+#: So many deals that a connector cannot afford to wait for a call for each of them.
+_MANY = 60
+_SLOW_S = 0.02
+_MOST_AT_ONCE = 20
+
+
+@check()
 def memory_does_not_grow_with_the_account(bench: Bench) -> None:
     """Reading four times as many deals takes about the same memory: records are handed on page by page."""
     peaks = []
     small, large = bench.harness.memory_sizes
     for size in (small, large):
-        bench.start(deals=size)
+        bench.start(deals=size).limit_pages(_PAGE)
         _peak(bench)  # the fake CRM, and whatever is made once
         gc.collect()
         peaks.append(_peak(bench))
@@ -237,11 +265,13 @@ def memory_does_not_grow_with_the_account(bench: Bench) -> None:
 #: A set of ids may be held; whoever keeps rows or records holds some fifteen objects and more for each (measured).
 _BLOCKS = 8
 _NOISE = 100
+#: Rows a page: few against the account, so that a page is not taken for the whole; enough that there are not too many calls.
+_PAGE = 20
 
 
 def _peak(bench: Bench) -> int:
     """The most memory blocks in use between two records of one full reading, beyond those at its start; nothing is landed."""
-    sync = bench.prepared(full=True, page_size=max(5, bench.harness.smallest_page))
+    sync = bench.prepared(full=True, page_size=max(_PAGE, bench.harness.smallest_page))
     records = bench.connector(sync.settings, source_key=sync.source_key).read(sync)
     before = most = sys.getallocatedblocks()
     for _ in records:
@@ -261,5 +291,6 @@ LIMITS = [
     what_no_retry_cures_is_not_tried_again,
     check_tells_what_is_wrong,
     plan_reads_no_data,
+    slow_answers_are_waited_for_together,
     memory_does_not_grow_with_the_account,
 ]

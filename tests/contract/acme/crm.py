@@ -3,6 +3,7 @@
 import datetime as dt
 import itertools
 import threading
+import time
 import urllib.parse
 from collections import namedtuple
 
@@ -12,7 +13,9 @@ import requests
 from connectors.sandbox.server import Request, Response, Server
 from connectors.sandbox.world import to_datetime, to_ms
 
+#: What the connector asks for, few so that small accounts have several pages; and what Acme serves at most.
 MAX_PAGE = 4
+MOST_ROWS = 20
 #: Acme lets an app make so many calls a day.
 DAILY = 100_000
 Reply = namedtuple("Reply", "status headers body")
@@ -174,7 +177,7 @@ def _page(request, rows):
 
 
 def _limit(request):
-    return min(int(request.first("limit") or MAX_PAGE), MAX_PAGE)
+    return min(int(request.first("limit") or MAX_PAGE), MOST_ROWS)
 
 
 def _from(request):
@@ -217,7 +220,10 @@ class MemoryServer(Server):
         request = Request(method, target, path, urllib.parse.parse_qs(query), folded, body)
         endpoint = self.app.endpoint(request)
         request.number = self.begin(endpoint)
-        self.in_flight -= 1
+        if self.latency:
+            time.sleep(self.latency)
+        with self._lock:
+            self.in_flight -= 1
         fault = self.faults.pick(endpoint)
         response = self.answer(request, fault)
         if fault is not None and fault.kind == "cut_body":

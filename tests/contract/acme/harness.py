@@ -29,7 +29,7 @@ class AcmeHarness(WorldHarness):
     connector = Acme
     sweep_days = 8
     usual_size = 8
-    memory_sizes = (10, 50)
+    memory_sizes = (30, 90)
 
     def build(self):
         world = new_world(self.size, self.seed)
@@ -46,6 +46,12 @@ class AcmeHarness(WorldHarness):
 
     def fault_match(self, kind):
         return "[!t]*"  # whatever is no token call
+
+    def keep_tokens(self):
+        return list(self.acme.issued), set(self.acme.live)
+
+    def put_back_tokens(self, kept):
+        self.acme.issued, self.acme.live = list(kept[0]), set(kept[1])
 
 
 class AcmeOverHttp(AcmeHarness):
