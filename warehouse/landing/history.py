@@ -12,6 +12,7 @@ from warehouse.landing.manifest import Manifest
 from warehouse.landing.parts import readable, rows_of
 from warehouse.landing.spool import Engine
 from warehouse.landing.store import Store
+from warehouse.landing.sweeps import Keys, keys_of
 
 EVENT_STREAMS = ("stage_changes", "field_changes")
 
@@ -109,8 +110,11 @@ class HeldEvents:
         if not wanted:
             return found
         con = self._engine.con
-        con.execute("create or replace table wanted (deal_id varchar)")
-        con.execute("insert into wanted select unnest(?::varchar[])", [wanted])
+        # By way of a file: a parameter would make DuckDB import numpy and pandas where they are installed.
+        asked = Keys(self._store.scratch(self._manifest.source_key) / "wanted.ndjson")
+        asked.extend(wanted)
+        con.execute(f"create or replace table wanted as select k as deal_id from {keys_of([str(asked.flushed())])}")
+        asked.discard()
         complete = (
             "select deal_id, max((_read_at, _sync_seq, _ordinal)) as since from "
             f"({self._rows('history_reads')}) where complete and deal_id in (select deal_id from wanted) group by deal_id"

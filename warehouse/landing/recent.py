@@ -13,6 +13,7 @@ from typing import Any
 UNKNOWN = object()
 
 _GENERATION = 50_000
+_FEW_MARKS = 20_000
 _BITS = 1 << 26
 
 
@@ -43,19 +44,25 @@ class Recent:
 
 
 class Marks:
-    """A Bloom filter of two bits, 8 MB once something is in it: `in` may say yes wrongly, never no."""
+    """A set of keys; once they are many a Bloom filter of two bits, 8 MB: then `in` may say yes wrongly, never no."""
 
     def __init__(self) -> None:
+        self._few: set[Hashable] = set()
         self._bits: bytearray | None = None
 
     def add(self, key: Hashable) -> None:
         """Mark a key."""
-        if self._bits is None:
-            self._bits = bytearray(_BITS // 8)
-        for place in _places(key):
-            self._bits[place >> 3] |= 1 << (place & 7)
+        self._few.add(key)
+        if len(self._few) >= _FEW_MARKS:
+            bits = self._bits = self._bits or bytearray(_BITS // 8)
+            for each in self._few:
+                for place in _places(each):
+                    bits[place >> 3] |= 1 << (place & 7)
+            self._few.clear()
 
     def __contains__(self, key: Hashable) -> bool:
+        if key in self._few:
+            return True
         bits = self._bits
         return bits is not None and all(bits[place >> 3] >> (place & 7) & 1 for place in _places(key))
 

@@ -35,14 +35,14 @@ class Sweeps:
         self._engine = engine
         self._began: dict[str, datetime] = {}
         self._started_at = started_at
-        self._keys: dict[str, _Keys] = {}
+        self._keys: dict[str, Keys] = {}
         self.open: dict[str, OpenSweep] = dict(manifest.sweeps)
 
     def saw(self, stream: str, seen: Sequence[str]) -> None:
         """Account for keys: they were yielded, seen, rejected or named in a tombstone."""
         keys = self._keys.get(stream)
         if keys is None:
-            keys = self._keys[stream] = _Keys(self._store.scratch(self._source_key) / f"seen-{stream}.ndjson")
+            keys = self._keys[stream] = Keys(self._store.scratch(self._source_key) / f"seen-{stream}.ndjson")
         keys.extend(seen)
 
     def count(self, stream: str) -> int:
@@ -80,7 +80,7 @@ class Sweeps:
             seen = set(noted.in_memory or ()) if noted else set()
             return Missing([key for key in few if key not in seen])
         scratch = self._store.scratch(self._source_key)
-        held = _Keys(scratch / "judged.ndjson")
+        held = Keys(scratch / "judged.ndjson")
         held.extend(few)
         while more := list(itertools.islice(judged, _BUFFERED)):
             held.extend(more)
@@ -143,9 +143,9 @@ class MissingOnDisk(Missing):
 
     def __init__(self, engine: Engine, held: Path, seen: list[str]) -> None:
         self._con = engine.con
-        without = f"anti join {_keys_of(seen)} as s using (k)" if seen else ""
+        without = f"anti join {keys_of(seen)} as s using (k)" if seen else ""
         self._con.execute(
-            f"create or replace table missing as select distinct h.k from {_keys_of([str(held)])} as h {without}"
+            f"create or replace table missing as select distinct h.k from {keys_of([str(held)])} as h {without}"
         )
         found = self._con.execute("select count(*) from missing").fetchone()
         super().__init__([])
@@ -160,7 +160,7 @@ class MissingOnDisk(Missing):
                 yield key
 
 
-class _Keys:
+class Keys:
     """Keys of one stream: in memory while they are few, then in a file."""
 
     def __init__(self, path: Path) -> None:
@@ -170,6 +170,7 @@ class _Keys:
         self.rows = 0
 
     def extend(self, keys: Sequence[str]) -> None:
+        """Note more keys."""
         self._buffer += keys
         self.rows += len(keys)
         if len(self._buffer) >= _BUFFERED:
@@ -186,6 +187,7 @@ class _Keys:
         return self._path
 
     def discard(self) -> None:
+        """Forget the keys and remove the file."""
         self._buffer.clear()
         self._path.unlink(missing_ok=True)
 
@@ -196,5 +198,6 @@ class _Keys:
         self._buffer.clear()
 
 
-def _keys_of(paths: list[str]) -> str:
+def keys_of(paths: list[str]) -> str:
+    """A table function over files of keys, one column `k`."""
     return f"read_json({file_list(paths)}, format = 'newline_delimited', columns = {{k: 'VARCHAR'}})"
