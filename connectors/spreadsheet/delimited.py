@@ -45,6 +45,8 @@ def find_encoding(path: Path, file: str, configured: str | None, language: str |
             raise ConfigError(f"{file}: is not text (binary content). Save it as .xlsx or as CSV in UTF-8.")
         if configured is None and _is_utf8(head, handle):
             return "utf-8", ""
+    if configured is None:
+        _refuse_mixed(head, file)
     told = configured is not None or language is not None
     shown = None if told else _by_header(head[:8000])
     name = configured or shown or words.code_page(language)
@@ -60,6 +62,18 @@ def find_encoding(path: Path, file: str, configured: str | None, language: str |
             f"{file}: byte {error.start} is not text in {name}. Set `encoding`, or save the file as CSV in UTF-8."
         ) from None
     return name, how
+
+
+def _refuse_mixed(head: bytes, file: str) -> None:
+    """Raise ConfigError for text that is UTF-8 but for a few bytes: two files in different encodings were put together."""
+    text = head.decode("utf-8", "replace")
+    bad = text.count("\ufffd")
+    good = sum(1 for ch in text if ch > "\x7f") - bad
+    if bad and good >= 3 * bad:
+        line = text[: text.index("\ufffd")].count("\n") + 1
+        raise ConfigError(
+            f"{file}, line {line}: a letter is not UTF-8, though the rest of the file is. Correct the line, or save the file again as CSV in UTF-8."
+        )
 
 
 def _by_header(head: bytes) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from datetime import date
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from connectors.sdk.errors import ConfigError
-from tests.connectors.spreadsheet.sheets import csv_file, read, xlsx_file
+from tests.connectors.spreadsheet.sheets import csv_file, read, xlsb_file, xlsx_file
 
 TEXT = "Kunde;Projekt;Phase;Wert\nMüller & Söhne;Anbau;Angebot;1.234,50 €\nČesko;Žižkov;Gewonnen;99,00 €\n"
 WEST = "Kunde;Projekt;Phase;Wert\nMüller & Söhne;Anbau – Süd;Angebot;1.234,50 €\n"
@@ -35,6 +37,41 @@ def test_unicode_files_are_read_as_they_are(tmp_path, encoding):
 def test_old_code_pages_follow_the_language(tmp_path, encoding, locale, name):
     got = read(csv_file(tmp_path, f"Company,Deal,Stage\n{name},Alpha,Lead\n", encoding=encoding), locale=locale)
     assert {deal.company_name for deal in got.deals.values()} == {name}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "header", "name"),
+    [
+        ("cp1250", "Společnost,Zakázka,Fáze", "Žižka"),
+        ("cp1251", "Компания,Сделка,Этап", "Жук"),
+        ("cp1253", "Πελάτης,Έργο,Στάδιο", "Νίκος"),
+        ("cp1254", "Müşteri,Fırsat,Aşama", "Işık"),
+        ("cp1255", "חברה,עסקה,שלב", "דנה"),
+        ("cp1256", "العميل,الصفقة,المرحلة", "أحمد"),
+        ("cp874", "บริษัท,ดีล,ขั้นตอน", "สมชาย"),
+        ("cp932", "会社名,案件名,フェーズ", "山田"),
+        ("gb18030", "客户,项目,阶段", "李"),
+        ("cp949", "회사,프로젝트명,단계", "김철수"),
+    ],
+)
+def test_the_words_of_the_header_tell_an_old_code_page(tmp_path, encoding, header, name):
+    got = read(csv_file(tmp_path, f"{header}\n{name},Alpha,Lead\n", encoding=encoding))
+    assert {deal.company_name for deal in got.deals.values()} == {name}
+    assert "encoding_assumed" not in got.warnings
+
+
+def test_an_encoding_that_nothing_tells_is_assumed_aloud(tmp_path):
+    got = read(csv_file(tmp_path, "Company,Deal,Stage\nMüller,Alpha,Lead\n", encoding="cp1252"))
+    assert "read as cp1252. If letters look wrong, set `encoding`" in got.warnings["encoding_assumed"]
+
+
+def test_a_file_of_two_encodings_is_refused_with_the_line(tmp_path):
+    path = tmp_path / "two.csv"
+    path.write_bytes(
+        "Company,Deal,Stage\nMüller Söhne Zürich,Alpha,Lead\n".encode() + "Jäger,Bravo,Lead\n".encode("cp1252")
+    )
+    with pytest.raises(ConfigError, match=r"two\.csv, line 3: a letter is not UTF-8, though the rest of the file is"):
+        read(path)
 
 
 def test_a_configured_encoding_goes_first(tmp_path):
@@ -159,3 +196,37 @@ def test_hidden_rows_are_deals_and_hidden_tabs_are_not(tmp_path):
     assert set(read(path).deals) == {"alpha", "bravo"}
     assert set(read(path, sheet="Old deals").deals) == {"charlie"}
     assert set(read(path, sheet="*eals").deals) == {"alpha", "bravo", "charlie"}
+
+
+def _is_the_tracker(got):
+    deals = got.deals
+    assert set(deals) == {"D-1", "D-2"}
+    assert (deals["D-1"].name, deals["D-1"].amount) == ("Ünïcode 東京", Decimal("1250.5"))
+    assert deals["D-2"].expected_close_date == date(2024, 6, 1)
+    assert [reject.reason for reject in got.rejects] == ["total"]
+    assert "Lists" in got.warnings["tabs_not_read"]
+
+
+TRACKER = [
+    ["SALES TRACKER"],
+    ["Deal ID", "Deal Name", "Stage", "Amount", "Close Date", "Owner"],
+    ["D-1", "Ünïcode 東京", "Proposal", 1250.5, date(2024, 5, 14), "ann"],
+    ["D-2", "Anbau", "Won", 8000, date(2024, 6, 1), "bob"],
+    ["TOTAL", None, None, 9250.5],
+]
+
+
+def test_an_old_binary_workbook_is_read():
+    """fixtures/tracker.xls was written once with xlwt 1.3; its tab Lists is hidden."""
+    _is_the_tracker(read(Path(__file__).with_name("fixtures") / "tracker.xls"))
+
+
+def test_a_new_binary_workbook_is_read(tmp_path):
+    _is_the_tracker(read(xlsb_file(tmp_path, {"Pipeline": TRACKER, "Lists": [["Proposal"], ["Won"]]})))
+
+
+def test_a_workbook_with_macros_is_read_and_its_macros_are_not(tmp_path):
+    path = xlsx_file(tmp_path, {"Pipeline": TRACKER, "Lists": [["Proposal"], ["Won"]]}, "book.xlsm", hidden=["Lists"])
+    with zipfile.ZipFile(path, "a") as package:
+        package.writestr("xl/vbaProject.bin", b"\xd0\xcf\x11\xe0 not even a project")
+    _is_the_tracker(read(path))

@@ -68,7 +68,7 @@ def test_ticks_under_stages_are_refused_in_words(tmp_path):
 
 def test_a_sheet_on_its_side_is_refused_in_words(tmp_path):
     text = "Deal,Alpha,Bravo,Charlie\nCompany,Acme,Beta,Corp\nStage,Lead,Won,Proposal\nAmount,100,200,300\n"
-    with pytest.raises(ConfigError, match="run down the first column .*transpose"):
+    with pytest.raises(ConfigError, match=r"run down the first column .*transpose"):
         read(csv_file(tmp_path, text))
 
 
