@@ -23,6 +23,7 @@ from msgspec import Meta
 from connectors.sdk.errors import ConfigError, MuaraError
 from connectors.sdk.redaction import redactor
 from connectors.sdk.settings import resolve
+from dagster_project.cli_output import offending
 from warehouse.home import LockedError, lock
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def check_news(result: BuildResult, settings: AlertSettings, known: Known) -> tu
         return None, now
     refused = result.status == "refused"
     title = "Not published: checks failed; the published file is as it was" if refused else "Checks of the warehouse"
-    lines = [f"- {check.severity}: {check.name}: {check.failing:,} rows. {check.description}" for check in new]
+    lines = [f"- {check.severity}: {check.name}: {offending(check.failing, check.description)}" for check in new]
     lines += [f"- passes again: {name}" for name in well]
     items: list[dict[str, Any]] = [
         {"check": check.name, "severity": check.severity, "rows": check.failing, "status": "fail"} for check in new

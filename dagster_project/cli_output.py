@@ -53,6 +53,13 @@ def percent(value: float | None) -> str:
     return UNKNOWN if value is None else f"{100 * value:.1f} %"
 
 
+def offending(count: int, description: str) -> str:
+    """`6 rows, each a stage without …`: a check's description, which begins with what a returned row is, as a sentence of a list."""
+    begin = "A returned row is "
+    rows = f"{count:,} {'row' if count == 1 else 'rows'}"
+    return f"{rows}, each {description[len(begin) :]}" if description.startswith(begin) else f"{rows}. {description}"
+
+
 def table(rows: Sequence[Sequence[Any]], header: Sequence[str], *, right: Sequence[int] = ()) -> str:
     """An aligned text table. Columns whose values are all numbers stand right, and so do those named in `right`."""
     cells = [[cell(value) for value in row] for row in rows]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dagster_project.cli import FAILED, OK, PARTIAL
-from dagster_project.cli_output import UNKNOWN, table
+from dagster_project.cli_output import UNKNOWN, offending, table
 from dagster_project.operations import SourceAnswer, SourceRun
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def build_text(result: BuildResult) -> str:
         lines.append(f"  {source} is shown as of its last published state: its newest data failed a check.")
     for check in result.failed_checks:
         lines.append(
-            f"  {check.severity}: {check.name}: {check.failing:,} rows. {check.description}{_named(check.sample)}"
+            f"  {check.severity}: {check.name}: {offending(check.failing, check.description)}{_named(check.sample)}"
         )
     lines += [f"  note: {warning}" for warning in result.warnings]
     return "\n".join(lines)

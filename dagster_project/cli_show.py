@@ -20,6 +20,7 @@ _EVIDENCE = {
     "observed": "first seen by a sync; it happened earlier",
     "snapshot_diff": "two snapshots differ; it happened between them",
 }
+_PRECISION = {"day": ", known to the day", "snapshot": ", after the snapshot before"}
 _FACTS = (
     ("stage", "stage"),
     ("pipeline", "pipeline"),
@@ -86,7 +87,7 @@ def _path(path: Sequence[Mapping[str, Any]]) -> str:
 
 def _evidence(step: Mapping[str, Any]) -> str:
     words = _EVIDENCE.get(step["evidence"], "")
-    precision = f", exact to the {step['precision']}" if step.get("precision") not in (None, "instant") else ""
+    precision = _PRECISION.get(step.get("precision") or "", "")
     return f"{step['evidence']}: {words}{precision}" if words else f"{step['evidence']}{precision}"
 
 

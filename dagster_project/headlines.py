@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dagster_project.cli_output import UNKNOWN, percent, table
+from dagster_project.cli_output import UNKNOWN, offending, percent, table
 from warehouse.published import query
 
 _CONVERSION = """
@@ -39,6 +39,25 @@ _NOTES = """
 select table_name, check_name, failing_count, description from ops.checks where status = 'fail' order by severity, check_name
 """
 
+_TRUST = """
+with known as (
+  select source_key, count(*) as steps, count(*) filter (where evidence = 'exact') as exact_steps,
+         count(*) filter (where evidence = 'created') as created_steps,
+         count(*) filter (where evidence not in ('exact', 'created')) as inferred_steps
+  from main.stage_changes group by source_key
+), unmapped as (
+  select source_key, count(*) as unmapped_stages, sum(deal_count) as unmapped_deals
+  from ops.stage_mapping_review where canonical_stage = 'unmapped' group by source_key
+), refused as (select source_key, count(*) as rejected_rows from ops.rejected_rows group by source_key)
+select s.source_key, (select count(*) from main.deals as d where d.source_key = s.source_key) as deals,
+       coalesce(k.steps, 0) as steps, coalesce(k.exact_steps, 0) as exact_steps, coalesce(k.created_steps, 0) as created_steps,
+       coalesce(k.inferred_steps, 0) as inferred_steps, coalesce(u.unmapped_stages, 0) as unmapped_stages,
+       coalesce(u.unmapped_deals, 0)::bigint as unmapped_deals, coalesce(r.rejected_rows, 0) as rejected_rows,
+       s.data_through_at, s.last_sync_status
+from staging.source_status as s left join known as k using (source_key) left join unmapped as u using (source_key)
+left join refused as r using (source_key) order by s.source_key
+"""
+
 _SMALL = " *"
 
 #: Shown at the end of the demo; a test runs them.
@@ -65,6 +84,7 @@ class Headlines(NamedTuple):
     conversion: list[dict[str, Any]]
     systems: list[dict[str, Any]]
     bottlenecks: list[dict[str, Any]]
+    trust: list[dict[str, Any]]
     failing_checks: list[dict[str, Any]]
 
 
@@ -75,6 +95,7 @@ def read(published: Path) -> Headlines:
         conversion=query(published, _CONVERSION).dicts(),
         systems=query(published, _SYSTEMS).dicts(),
         bottlenecks=query(published, _BOTTLENECKS).dicts(),
+        trust=query(published, _TRUST).dicts(),
         failing_checks=query(published, _NOTES).dicts(),
     )
 
@@ -85,17 +106,17 @@ def text(found: Headlines) -> str:
         _summary(found.totals),
         "Conversion: of the deals that reached a stage, how many went on\n\n" + _conversion(found.conversion),
         "The same stage in every system (all = each deal once)\n\n" + _systems(found.systems),
-        "Bottlenecks: the two worst stages of each pipeline\n\n" + _bottlenecks(found.bottlenecks),
+        "Where deals get stuck: the two worst stages of each pipeline\n\n" + _bottlenecks(found.bottlenecks),
         (
             "went on = advanced / (advanced + lost), with its 95 % interval; deals still open are not losses.\n"
             "* = fewer than 10 decided deals: read it as a hint.   - = not known; never 0."
         ),
+        "How far to trust it: where each step of each deal's path comes from\n\n" + _trust(found.trust),
+        (
+            "exact = the source's own history; created = the deal's creation time; inferred = seen by comparing readings, so it happened earlier.\n"
+            + _problems(found.failing_checks)
+        ),
     ]
-    if found.failing_checks:
-        lines = [
-            f"  {row['check_name']}: {row['failing_count']} rows. {row['description']}" for row in found.failing_checks
-        ]
-        parts.append("To look at (ops.checks):\n\n" + "\n".join(lines))
     return "\n\n".join(parts)
 
 
@@ -190,6 +211,52 @@ def _bottlenecks(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     cells, header, lost = _without_pipelines(cells, header)
     return table(_without_repeats(cells, 2 - lost), header, right=(7 - lost, 10 - lost))
+
+
+def _trust(rows: Sequence[Mapping[str, Any]]) -> str:
+    header = [
+        "source",
+        "deals",
+        "steps",
+        "exact",
+        "created",
+        "inferred",
+        "unmapped stages",
+        "their deals",
+        "rejected rows",
+        "complete up to",
+        "last sync",
+    ]
+    cells = [
+        [
+            row["source_key"],
+            row["deals"],
+            row["steps"],
+            _share(row["exact_steps"], row["steps"]),
+            _share(row["created_steps"], row["steps"]),
+            _share(row["inferred_steps"], row["steps"]),
+            row["unmapped_stages"],
+            row["unmapped_deals"],
+            row["rejected_rows"],
+            row["data_through_at"],
+            row["last_sync_status"],
+        ]
+        for row in rows
+    ]
+    return table(cells, header, right=(3, 4, 5))
+
+
+def _share(count: int, of: int) -> str:
+    """A count with its share."""
+    return f"{count:,} ({100 * count / of:3.0f} %)" if of else UNKNOWN
+
+
+def _problems(checks: Sequence[Mapping[str, Any]]) -> str:
+    """The checks that fail, or the good news."""
+    if not checks:
+        return "Every check passes (ops.checks)."
+    lines = [f"  {row['check_name']}: {offending(row['failing_count'], row['description'])}" for row in checks]
+    return "To look at (ops.checks holds all, with the rows):\n" + "\n".join(lines)
 
 
 def _without_pipelines(

@@ -4,7 +4,7 @@ import io
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from dagster_project.cli_output import Progress, cell, percent, table, to_json
+from dagster_project.cli_output import Progress, cell, offending, percent, table, to_json
 
 
 def test_columns_line_up_also_with_wide_letters():
@@ -32,3 +32,8 @@ def test_progress_is_plain_lines_outside_a_terminal():
         progress.show("crm", done, 10, "rows")
     progress.close()
     assert out.getvalue() == "crm: 1 of 10 rows\ncrm: 3 of 10 rows\n"
+
+
+def test_a_failing_check_reads_as_a_sentence():
+    assert offending(1, "A returned row is a stage without a name.") == "1 row, each a stage without a name."
+    assert offending(1200, "Each deal has a stage.") == "1,200 rows. Each deal has a stage."

@@ -44,6 +44,18 @@ def test_every_headline_row_adds_up(demo):
 
 
 @pytest.mark.slow
+def test_every_step_says_how_it_is_known(demo):
+    trust = {row["source_key"]: row for row in demo[1]["trust"]}
+    assert len(trust) == 6
+    for row in trust.values():
+        assert row["steps"] == row["exact_steps"] + row["created_steps"] + row["inferred_steps"], row
+    assert trust["salesforce_emea"]["exact_steps"] == trust["salesforce_emea"]["steps"]
+    assert trust["us_sales"]["exact_steps"] == 0
+    assert trust["us_sales"]["inferred_steps"] > 100
+    assert trust["partners"]["unmapped_deals"] == 3
+
+
+@pytest.mark.slow
 def test_only_what_was_put_there_is_complained_of(demo):
     assert [check["check_name"] for check in demo[1]["failing_checks"]] == ["unmapped_stages"]
 
