@@ -8,10 +8,11 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -36,7 +37,7 @@ from dagster_project.project import (
 )
 from warehouse.home import Home
 from warehouse.landing.index import Index
-from warehouse.landing.manifest import read_manifest
+from warehouse.landing.manifest import Account, read_manifest
 from warehouse.landing.object_store import Bucket
 from warehouse.landing.reports import SyncReport
 from warehouse.landing.spool import Engine
@@ -133,16 +134,40 @@ def _anchored_path(value: str, root: Path) -> str:
 
 
 def call_policy(hub: Hub, connector: Connector) -> CallPolicy:
-    """The call policy of one sync: the account's daily budget and the source's token file, shared with whoever else runs."""
+    """The call policy of one sync: the account's daily budget and the source's token file, shared with whoever else runs.
+
+    Whose budget it is, and where that account's day ends, is known from the last sync; before the first one the calls count for the source.
+    """
     settings = connector.settings
-    budget = DailyBudget(hub.home.budget, clock=hub.clock, ceiling=settings.daily_call_budget)
+    account = _held_account(hub, connector)
+    budget = DailyBudget(
+        hub.home.budget,
+        clock=hub.clock,
+        ceiling=settings.daily_call_budget,
+        reserve_share=settings.quota_reserve,
+        zone=_zone(account.time_zone if account else None),
+    )
     return CallPolicy(
         connector.source_key,
         clock=hub.clock,
         budget=budget,
+        account=f"{connector.name}:{account.account_id}" if account else None,
         secrets=secrets_of(settings),
         tokens=TokenStore(hub.home.secret(connector.source_key)),
     )
+
+
+def _held_account(hub: Hub, connector: Connector) -> Account | None:
+    committed = read_manifest(hub.home.store(), connector.source_key)
+    is_ours = committed is not None and committed.manifest.connector == connector.name
+    return committed.manifest.account if committed is not None and is_ours else None
+
+
+def _zone(name: str | None) -> tzinfo:
+    try:
+        return ZoneInfo(name) if name else UTC
+    except (KeyError, ValueError, OSError):  # unknown here, or no name at all
+        return UTC
 
 
 def sync_source(
@@ -413,16 +438,9 @@ def stage_mapping(hub: Hub) -> Any:
 def classified_stages(hub: Hub, mapping: Any) -> list[tuple[Any, Any]]:
     """Every version of every stage of the published build with what it counts as under this mapping: (StageLabel, StageAnswer)."""
     from warehouse.published import query  # noqa: PLC0415
-    from warehouse.stages import StageLabel, classify  # noqa: PLC0415
+    from warehouse.stage_answers import LABELS_SQL, stage_labels  # noqa: PLC0415
+    from warehouse.stages import classify  # noqa: PLC0415
 
-    rows = query(hub.home.published, _STAGE_LABELS).dicts()
-    labels = [StageLabel(**row) for row in rows]
+    labels = stage_labels(query(hub.home.published, LABELS_SQL).rows, mapping)
     threshold = hub.warehouse_settings().thresholds.mapping_confidence
     return list(zip(labels, classify(labels, mapping, threshold=threshold), strict=True))
-
-
-_STAGE_LABELS = """
-select label, system, source_key, pipeline_id as pipeline, pipeline_name, stage_id, position, pipeline_len, probability,
-       outcome_flag as outcome, valid_from
-from staging.stg_stage_labels order by all
-"""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -33,7 +35,7 @@ _ABOUT = Description(
         "source_key": "The source, as named in its YAML.",
         "pipeline_id": "The source's own pipeline id.",
         "stage_id": "The source's own stage id.",
-        "valid_from": "Start of the stage's version that this answers, UTC; NULL for the first.",
+        "valid_from": "Start of the version that this answers, UTC (1970-01-01 for the first); a dated mapping entry begins one, too.",
         "canonical_stage": "prospecting, qualification, discovery, nurture, proposal, negotiation, won, lost, on_hold, post_sale or unmapped.",
         "outcome": "open, won or lost.",
         "mapping_method": "Which authority answered: mapping, metadata, dictionary, fuzzy, none.",
@@ -56,47 +58,53 @@ def load_mapping(project: Path | None, name: str | None) -> StageMapping | None:
     return StageMapping.load(path)
 
 
+LABELS_SQL = """
+select source_key, system, pipeline_id, pipeline_name, stage_id, label, position, pipeline_len, probability, outcome_flag,
+       valid_from, valid_to
+from staging.stg_stage_labels order by all
+"""
+"""The rows that `stage_labels` reads, from a build's connection or a published file."""
+
+
+def stage_labels(rows: Iterable[tuple[Any, ...]], mapping: StageMapping | None) -> list[StageLabel]:
+    """What the normaliser is asked: every version of every stage, cut where dated entries of the mapping begin or end."""
+    labels: list[StageLabel] = []
+    for *values, until in rows:
+        source, system, pipeline, pipeline_name, stage, name, position, length, probability, outcome, start = values
+        label = StageLabel(
+            name,
+            system=system,
+            source_key=source,
+            pipeline=pipeline,
+            pipeline_name=pipeline_name,
+            stage_id=stage,
+            position=position,
+            pipeline_len=length,
+            probability=probability,
+            outcome=outcome,
+            valid_from=start,
+        )
+        labels += mapping.cut(label, until) if mapping else [label]
+    return labels
+
+
 def stage_answers_model(mapping: StageMapping | None, threshold: float) -> PythonModel:
     """The model as the runner wants it. Answers below `threshold` become `unmapped`, with the answer as a candidate."""
 
     def run(con: duckdb.DuckDBPyConnection) -> None:
-        cursor = con.execute(
-            "select source_key, system, pipeline_id, pipeline_name, stage_id, label, position, pipeline_len, probability, "
-            "outcome_flag, valid_from from staging.stg_stage_labels order by all"
-        )
-        rows = cursor.fetchall()
-        labels = [
-            StageLabel(
-                source_key=row[0],
-                system=row[1],
-                pipeline=row[2],
-                pipeline_name=row[3],
-                stage_id=row[4],
-                label=row[5],
-                position=row[6],
-                pipeline_len=row[7],
-                probability=row[8],
-                outcome=row[9],
-                **({"valid_from": row[10]} if "valid_from" in StageLabel.__struct_fields__ else {}),
-            )
-            for row in rows
-        ]
+        labels = stage_labels(con.execute(LABELS_SQL).fetchall(), mapping)
         answers = classify(labels, mapping, threshold=threshold)
-        insert_rows(
-            con,
-            "staging.stage_answers",
-            _TYPES,
-            [
-                {
-                    "source_key": row[0],
-                    "pipeline_id": row[2],
-                    "stage_id": row[4],
-                    "valid_from": row[10],
-                    **_columns(answer, threshold),
-                }
-                for row, answer in zip(rows, answers, strict=True)
-            ],
-        )
+        rows = [
+            {
+                "source_key": label.source_key,
+                "pipeline_id": label.pipeline,
+                "stage_id": label.stage_id,
+                "valid_from": label.valid_from.replace(tzinfo=None) if label.valid_from else None,
+                **_columns(answer),
+            }
+            for label, answer in zip(labels, answers, strict=True)
+        ]
+        insert_rows(con, "staging.stage_answers", _TYPES, rows)
 
     return PythonModel(
         schema="staging",
@@ -107,20 +115,14 @@ def stage_answers_model(mapping: StageMapping | None, threshold: float) -> Pytho
     )
 
 
-def _columns(answer: StageAnswer, threshold: float) -> dict[str, object]:
-    sure = answer.method == "mapping" or answer.confidence >= threshold
-    candidates = [list(candidate) for candidate in answer.candidates]
-    explanation = answer.explanation
-    if not sure and answer.canonical_stage != "unmapped":
-        candidates = [[answer.canonical_stage, answer.confidence], *candidates]
-        explanation = f"{explanation} (below the threshold {threshold:g})"
+def _columns(answer: StageAnswer) -> dict[str, object]:
     return {
-        "canonical_stage": answer.canonical_stage if sure else "unmapped",
+        "canonical_stage": answer.canonical_stage,
         "outcome": answer.outcome,
         "mapping_method": answer.method,
         "mapping_confidence": answer.confidence,
-        "mapping_explanation": explanation,
+        "mapping_explanation": answer.explanation,
         "is_flagged": answer.flagged,
-        "candidates": json.dumps(candidates),
+        "candidates": json.dumps(answer.candidates),
         "suggestion": answer.suggestion,
     }

@@ -54,7 +54,7 @@ class MappingEntry(msgspec.Struct, frozen=True):
         """
         if instant is None:
             return self.valid_from is None
-        instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
+        instant = _aware(instant)
         after = self.valid_from is None or self.valid_from <= instant
         return after and (self.valid_to is None or instant < self.valid_to)
 
@@ -121,6 +121,16 @@ class StageMapping(msgspec.Struct, frozen=True):
         }
         return tuple(sorted(dates))
 
+    def cut(self, label: StageLabel, until: datetime | None) -> list[StageLabel]:
+        """The version of a stage, cut where entries for it begin or end before `until` (UTC, exclusive; None: for ever)."""
+        start, end = (instant and _aware(instant) for instant in (label.valid_from, until))
+        inside = [
+            instant
+            for instant in self.boundaries(label)
+            if (start is None or start < instant) and (end is None or instant < end)
+        ]
+        return [label, *(msgspec.structs.replace(label, valid_from=instant) for instant in inside)]
+
     def dump(self) -> str:
         """The file's text; `StageMapping.parse` of it gives the same entries."""
         if not self.entries:
@@ -140,6 +150,10 @@ def _scalar(value: str | datetime) -> str:
         return value.date().isoformat() if midnight else value.isoformat().replace("+00:00", "Z")
     dumped: str = yaml.safe_dump(value, allow_unicode=True, width=10**6, default_style=None)
     return dumped.removesuffix("...\n").strip()
+
+
+def _aware(instant: datetime) -> datetime:
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
 
 
 def _key(label: str) -> str:

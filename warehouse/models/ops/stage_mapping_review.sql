@@ -7,6 +7,8 @@ with current_answers as (
             order by a.valid_from desc nulls last
         ) as newest_first
     from staging.stage_answers as a
+    cross join staging.settings as st
+    where a.valid_from is null or a.valid_from < st.as_of_at -- a dated answer whose day has not come is not today's
 ),
 
 deal_counts as (
