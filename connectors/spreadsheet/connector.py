@@ -12,6 +12,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from importlib import resources
 from pathlib import Path
 from typing import ClassVar
 
@@ -60,18 +61,8 @@ _DECISIVE = (
 )
 
 
-_SETUP = """
-1. Run `muara sheets inspect FILE`. It prints the layout and why, the header row, which column is which field, how dates and numbers are
-   read, the key, the rows left out, what is worth a look, and a source that would load the file.
-2. Put that source into `defs/sources/defs.yaml`. Correct `columns`, `key`, `locale` and `default_currency` where the remarks ask for it.
-3. For a history, keep dated copies in one folder (`pipeline_2024-06-03.csv`): they are compared in the order of their days. Or keep the day
-   on which a deal entered a stage in columns (`stage_dates`), or a change log in another tab.
-4. Google Sheets: set `google_sheet_id`, and share the sheet with the e-mail of a service account (`service_account`), or use an `api_key`
-   for sheets that anyone with the link may read. Without either, one tab of a public sheet is read (`sheet: gid=123`).
-
-What cannot be seen in a file: rows struck through or coloured red are deals like the others; say "lost" in a column. Hidden and filtered
-rows are read, hidden tabs are not.
-"""
+def _guide() -> str:
+    return resources.files("connectors.spreadsheet").joinpath("data/guide.md").read_text(encoding="utf-8")
 
 
 class Spreadsheet(Connector):
@@ -100,7 +91,7 @@ class Spreadsheet(Connector):
             "renews_tokens": "files need no token; a Google token lives longer than a sync",
         },
     )
-    setup_guide = _SETUP
+    setup_guide = _guide()
 
     settings: SpreadsheetSettings
 

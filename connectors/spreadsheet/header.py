@@ -65,12 +65,19 @@ def find(grid: Grid, table: Table) -> Head:
     else:
         at = _best(top, table)
         if at is None:
+            shown = "; ".join(f'"{_shown(cells)}"' for _, cells in top[:3])
             raise ConfigError(
-                f"{place(grid)}: no header row found in rows {top[0][0]} to {top[-1][0]}. Set `header_row` to the row with the "
-                "column names (0 if there is none, then name columns by letter in `columns`)."
+                f"{place(grid)}: no header row found in rows {top[0][0]} to {top[-1][0]}. First rows: {shown}. Set `header_row` to the row "
+                "with the column names (0 if there is none, then name columns by letter in `columns`)."
             )
     _refuse_transposed(grid, top, at)
     return _head(grid, top, at)
+
+
+def _shown(cells: list[Cell]) -> str:
+    """The beginning of a row, for a message."""
+    text = ", ".join(text_of(cell).replace("\n", " ")[:20] for cell in cells[:6])
+    return text + (", ..." if len(cells) > 6 else "")
 
 
 def _refuse_transposed(grid: Grid, top: list[tuple[int, list[Cell]]], at: int) -> None:
