@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 Rows = Sequence[Mapping[str, Any]]
 
 _WIDTH = 760
-_LABEL = 200
-_BAR = 300
+_LABEL = 235
+_BAR = 265
 _ROW = 26
 _TOP = 44
 _INK, _FAINT, _LINE = "#1b2733", "#6b7785", "#d7dde3"
@@ -55,7 +55,7 @@ def svg(title: str, bars: Sequence[Bar]) -> str:
     for number, bar in enumerate(bars):
         top = _TOP + _ROW * number
         width = round(_BAR * min(max(bar.share, 0.0), 1.0), 1)
-        parts.append(_text(_LABEL, top + 16, _short(bar.label, 27), _INK, anchor="end"))
+        parts.append(_text(_LABEL, top + 16, _short(bar.label, 30), _INK, anchor="end"))
         parts.append(f'<rect x="{_LABEL + 10}" y="{top + 3}" width="{_BAR}" height="18" rx="3" fill="#eef2f6"/>')
         if width:
             parts.append(
@@ -115,7 +115,7 @@ def _bottlenecks(rows: Rows) -> list[Bar]:
         Bar(
             f"{row['source_key']}: {row['stage']}",
             (row["bottleneck_score"] or 0.0) / 100,
-            row["bottleneck_reason"] or "",
+            (row["bottleneck_reason"] or "") + (" (few)" if row["is_small_sample"] else ""),
             "#b9c4cf" if row["is_small_sample"] else "#d1495b",
         )
         for row in rows

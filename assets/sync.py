@@ -13,12 +13,12 @@ import dagster as dg
 from pydantic import Field
 
 from assets.keys import streams_of, sync_key, sync_pool, sync_spec
+from assets.landed import landed_schema
 from assets.progress import progress_to
 from assets.translation import Freshness, Translation
 from connectors.sdk.connector import Connector, StreamName
 from connectors.sdk.errors import MuaraError, QuotaError, TransientError
 from warehouse.landing.reports import RowCounts, SyncReport
-from warehouse.landing.schema import STREAMS
 
 COMPLETE_CHECK = "sync_is_complete"
 VOLUME_CHECK = "volume_is_plausible"
@@ -228,11 +228,6 @@ def sync_checks(report: SyncReport, deals: dg.AssetKey) -> Iterator[dg.AssetChec
             description=None if passed else why,
             metadata=metadata,
         )
-
-
-def landed_schema(stream: str) -> dg.TableSchema:
-    """The columns in which a stream lands; the same for every source."""
-    return dg.TableSchema(columns=[dg.TableColumn(name=name, type=kind) for name, kind in STREAMS[stream].items()])
 
 
 def _cursor(cursor: Mapping[str, Any] | None) -> dg.JsonMetadataValue:

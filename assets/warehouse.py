@@ -255,9 +255,9 @@ def _built(context: dg.AssetExecutionContext, config: BuildConfig, builder: Buil
 
 
 def _plain(value: Any) -> Any:
-    """What a Dagster table cell may hold."""
+    """What a Dagster table cell may hold; fractions to three places, for reading."""
+    if isinstance(value, float | Decimal):
+        return round(float(value), 3)
     if value is None or isinstance(value, str | int | float | bool):
         return "" if value is None else value
-    if isinstance(value, Decimal):
-        return float(value)
     return value.isoformat() if isinstance(value, datetime) else str(value)

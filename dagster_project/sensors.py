@@ -43,7 +43,7 @@ def file_sensor(hub_at: Callable[[], Hub], spec: SourceSpec, job: str) -> dg.Sen
         description=f"Syncs {spec.source} once for each new version of its files.",
         tags={"muara/source": spec.source},
     )
-    def new_files() -> dg.RunRequest | dg.SkipReason:
+    def new_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         hub = hub_at()
         try:
             version, newest, count = files_version(hub, spec)
@@ -53,9 +53,20 @@ def file_sensor(hub_at: Callable[[], Hub], spec: SourceSpec, job: str) -> dg.Sen
             return dg.SkipReason("There is no such file yet.")
         if hub.clock.now().timestamp() - newest < SETTLED_S:
             return dg.SkipReason("A file changed just now; it may still be being written.")
-        return dg.RunRequest(run_key=f"{spec.source}:{version}", tags={"muara/because": "new version of a file"})
+        if version == context.cursor:
+            return dg.SkipReason("No file has changed.")
+        if context.cursor is None and _was_read_since(hub, spec.source, newest):
+            return dg.SensorResult(skip_reason="The last sync has read these files.", cursor=version)
+        request = dg.RunRequest(run_key=f"{spec.source}:{version}", tags={"muara/because": "new version of a file"})
+        return dg.SensorResult(run_requests=[request], cursor=version)
 
     return new_files
+
+
+def _was_read_since(hub: Hub, source: str, newest: float) -> bool:
+    """True when a complete sync began after the files last changed: by hand, before anything watched them."""
+    report = operations.last_sync(hub, source)
+    return report is not None and report.status == "complete" and report.started_at.timestamp() > newest
 
 
 def files_version(hub: Hub, spec: SourceSpec) -> tuple[str, float, int]:

@@ -24,6 +24,11 @@ from dagster_project import operations, sensors
 from dagster_project.operations import Hub
 from dagster_project.project import SourceSpec, read_project
 
+#: Runs of several steps. A sync mostly waits for its vendor, so more of them than processors; a forked step starts in a second instead of three.
+SIDE_BY_SIDE = dg.multiprocess_executor.configured(
+    {"max_concurrent": 4, "start_method": {"forkserver": {"preload_modules": ["dagster_project.definitions"]}}}
+)
+
 
 def hub_at(root: Path) -> Hub:
     """The hub of a project folder with the real environment and clock: called inside steps, never kept."""
@@ -52,6 +57,7 @@ def source_definitions(root: Path, spec: SourceSpec) -> dg.Definitions:
         selection=selection,
         description=f"Sync {spec.source}: what is new. Run config of its step: full, accept_deletes, history_since.",
         tags=tags,
+        executor_def=dg.in_process_executor,
     )
     full = dg.define_asset_job(
         f"full_refresh_{spec.source}",
@@ -59,6 +65,7 @@ def source_definitions(root: Path, spec: SourceSpec) -> dg.Definitions:
         config={"ops": {assets.op.name: {"config": {"full": True}}}},
         description=f"Read {spec.source} once more, whole; nothing is dropped. Set history_since to a day to go back to it.",
         tags=tags,
+        executor_def=dg.in_process_executor,
     )
     schedules = []
     if spec.schedule:
@@ -136,13 +143,13 @@ def common_definitions(root: Path) -> dg.Definitions:
     project = read_project(root)
     keys = [key for spec in project.sources for key in _asset_keys(spec)]
     if not keys:
-        return dg.Definitions()
+        return dg.Definitions(executor=SIDE_BY_SIDE)
     job = dg.define_asset_job(
         "sync_all",
         selection=dg.AssetSelection.assets(*keys),
         description="Sync every source; one that fails does not stop the others.",
     )
-    return dg.Definitions(jobs=[job])
+    return dg.Definitions(jobs=[job], executor=SIDE_BY_SIDE)
 
 
 def _asset_keys(spec: SourceSpec) -> Sequence[dg.AssetKey]:

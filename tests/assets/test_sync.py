@@ -6,9 +6,10 @@ import dagster as dg
 import pytest
 
 from assets.keys import streams_of
+from assets.landed import _WORDS, landed_schema
 from assets.sync import COMPLETE_CHECK, FIELDS_CHECK, REJECTS_CHECK, VOLUME_CHECK, Landed, SyncRequest, source_assets
 from assets.translation import Freshness, Translation
-from connectors.sdk.connector import Capabilities, Connector, stream
+from connectors.sdk.connector import STREAMS, Capabilities, Connector, stream
 from connectors.sdk.errors import ConfigError, QuotaError, TransientError
 from connectors.sdk.records import Deal
 from warehouse.landing.reports import DriftLine, Notice, RowCounts, SyncReport
@@ -296,3 +297,10 @@ def test_history_back_to_a_date_is_asked_for_by_run_config():
 
     materialize(run, history_since="2020-01-01")
     assert asked[0].history_since == "2020-01-01"
+
+
+def test_every_landed_column_is_explained():
+    """And nothing is explained that is not there."""
+    columns = {column.name: column.description for name in STREAMS for column in landed_schema(name).columns}
+    assert [name for name, words in columns.items() if not words] == []
+    assert set(_WORDS) == set(columns)

@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import msgspec
 import pytest
 
 from assets.keys import SourceFacts
+from assets.pictures import PICTURES, Bar, svg
 from assets.warehouse import Builder, warehouse_assets
 from connectors.sdk.errors import ConfigError
 from warehouse.build import BuildResult
@@ -184,3 +186,85 @@ def test_the_warehouse_is_asked_for_after_a_sync_of_any_source(news):
         assert second.total_requested == 2
         third = dg.evaluate_automation_conditions(definitions, instance, cursor=second.cursor)
         assert third.total_requested == 0
+
+
+def metadata_of(run, name: str) -> dict:
+    event = next(e for e in run.get_asset_materialization_events() if e.asset_key == key(name))
+    return event.materialization.metadata
+
+
+def test_columns_carry_their_lineage_to_the_sources():
+    models = [
+        Model(
+            schema="main",
+            name="deals",
+            layer="core",
+            sql="select d.source_key, d.amount * 2 as doubled from landing.deals as d",
+            about=Description(description="One row per deal."),
+            reads=frozenset({"landing.deals"}),
+        ),
+        Model(
+            schema="main",
+            name="win_rates",
+            layer="marts",
+            sql="select d.source_key, sum(d.doubled) as total, count(*) as deal_count from main.deals as d group by 1",
+            about=Description(description="Win rates."),
+            reads=frozenset({"main.deals"}),
+        ),
+    ]
+    built = msgspec.structs.replace(result(), checks=())
+    found = warehouse_assets(models, [], SOURCES, Builder(build=lambda as_of, told: built, catalogue=dict))
+    run = dg.materialize([found])
+
+    def lineage_of(name):
+        shown = metadata_of(run, name)["dagster/column_lineage"].lineage.deps_by_column
+        return {
+            column: sorted(f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in deps)
+            for column, deps in shown.items()
+        }
+
+    assert lineage_of("deals") == {"doubled": ["crm_a/deals.amount", "crm_b/deals.amount"]}
+    assert lineage_of("win_rates") == {
+        "source_key": ["warehouse/deals.source_key"],
+        "total": ["warehouse/deals.doubled"],
+    }
+
+
+def test_a_table_keeps_its_data_version_while_its_rows_stay():
+    def version(digest):
+        builder = Builder(
+            build=lambda as_of, told: result(), catalogue=lambda: COLUMNS, digests=lambda: {"main.deals": digest}
+        )
+        run = dg.materialize([warehouse_assets(MODELS, [], SOURCES, builder)])
+        event = next(e for e in run.get_asset_materialization_events() if e.asset_key == key("deals"))
+        return event.materialization.tags["dagster/data_version"]
+
+    assert version("one") == version("one") == "one"
+    assert version("two") == "two"
+
+
+def test_a_failing_check_lists_its_deals():
+    run = materialize(lambda as_of, told: result(failing_amounts=3))
+    check = next(e for e in run.get_asset_check_evaluations() if e.check_name == "amounts_known")
+    text = check.metadata["deals"].value
+    assert "- `crm_a:7`" in text
+    assert "2 more" in text
+
+
+def test_errors_block_and_warnings_do_not():
+    specs = {spec.name: spec for spec in assets(lambda as_of, told: result()).check_specs}
+    assert specs["deals_key"].blocking
+    assert not specs["amounts_known"].blocking
+
+
+def test_pictures_escape_what_users_wrote():
+    drawn = svg("a < b", [Bar("<script>alert(1)</script>", 0.5, "x & y"), Bar("zero", 0.0, "")])
+    assert "<script>" not in drawn
+    assert "&lt;script&gt;" in drawn
+    assert "x &amp; y" in drawn
+
+
+@pytest.mark.parametrize("table", sorted(PICTURES))
+def test_a_picture_of_nothing_says_so(table):
+    assert PICTURES[table].bars([]) == []
+    assert "nothing to show yet" in svg(PICTURES[table].title, [])

@@ -158,6 +158,12 @@ def test_one_sheet_through_dagster_in_process(hub):
     shown = table.materialization.metadata
     assert shown["dagster/row_count"].value == 3
     assert "deal_key" in {column.name for column in shown["dagster/column_schema"].schema.columns}
+    lineage = shown["dagster/column_lineage"].lineage.deps_by_column
+    assert dg.TableColumnDep(dg.AssetKey(["tracker", "deals"]), "name") in lineage["name"]
+    mart = next(e for e in built.get_asset_materialization_events() if e.asset_key.path[-1] == "stage_bottlenecks")
+    assert mart.materialization.metadata["picture"].value.startswith("![Where deals get stuck")
+    assert mart.materialization.metadata["preview"].records
+    assert table.materialization.tags["dagster/data_version"]
     assert all(
         evaluation.passed or evaluation.severity == dg.AssetCheckSeverity.WARN
         for evaluation in built.get_asset_check_evaluations()

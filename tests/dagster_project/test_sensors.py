@@ -30,20 +30,33 @@ def now(hub):
     return Hub(hub.root, {}, hub.clock)
 
 
-def tick(definition: dg.SensorDefinition) -> dg.RunRequest | dg.SkipReason:
-    return definition(dg.build_sensor_context())
+def tick(definition: dg.SensorDefinition, cursor: str | None = None) -> dg.RunRequest | dg.SkipReason:
+    found = definition(dg.build_sensor_context(cursor=cursor))
+    return found.run_requests[0] if isinstance(found, dg.SensorResult) and found.run_requests else found
 
 
 def test_a_sheet_is_synced_once_for_each_version(hub, now):
-    """The run key is the files' version, and Dagster runs a key once."""
+    """The cursor and the run key are the files' version."""
     sensor = sensors.file_sensor(lambda: now, now.project.source("tracker"), "sync_tracker")
-    first, second = tick(sensor), tick(sensor)
-    assert first.run_key == second.run_key
+    first = tick(sensor)
+    version = first.run_key.removeprefix("tracker:")
+    assert "No file has changed" in tick(sensor, cursor=version).skip_message
     path = hub.root / "sheets" / "tracker.csv"
     path.write_text(path.read_text() + "4,Delta,Hooli,Lead,5,2026-01-08,Bob\n")
     os.utime(path, (now.clock.now().timestamp() - 30,) * 2)
-    third = tick(sensor)
+    third = tick(sensor, cursor=version)
     assert third.run_key != first.run_key
+
+
+def test_files_that_a_sync_by_hand_has_read_start_nothing(hub, now):
+    assert hub("sync").code == 0
+    sensor = sensors.file_sensor(lambda: now, now.project.source("tracker"), "sync_tracker")
+    first = tick(sensor)
+    assert "has read these files" in first.skip_reason.skip_message
+    path = hub.root / "sheets" / "tracker.csv"
+    path.write_text(path.read_text().replace("Alpha", "Alfa"))
+    os.utime(path, (now.clock.now().timestamp() - 30,) * 2)
+    assert tick(sensor, cursor=first.cursor).run_key.startswith("tracker:")
 
 
 def test_a_file_that_is_still_being_written_waits(hub, now):
