@@ -121,7 +121,7 @@ def stated(record: Any) -> str:
 def digest(record: Any) -> bytes:
     """The record's content as bytes, with instants in UTC and without the time of reading, so that equal contents are equal bytes."""
     fixes: dict[str, Any] = {}
-    for name in fields_of(type(record), datetime):
+    for name in fields_of(type(record), datetime):  # type: ignore[arg-type]  # a cached function wants hashable types
         value = getattr(record, name)
         if value is not None and (name == "read_at" or value.tzinfo is not UTC):
             fixes[name] = None if name == "read_at" else value.astimezone(UTC)

@@ -15,6 +15,7 @@ from connectors.sdk import (
     KEYS,
     Checkpoint,
     Deal,
+    FieldChange,
     HistoryRead,
     Reject,
     Seen,
@@ -179,8 +180,10 @@ class Landing:
     # --- history ---------------------------------------------------------------------------------------------------------------
 
     def _history(self, record: HistoryRead, place: Place) -> None:
-        good, bad = [], 0
-        for event in (*record.stage_changes, *record.field_changes):
+        good: list[StageChange | FieldChange] = []
+        bad = 0
+        told: list[StageChange | FieldChange] = [*record.stage_changes, *record.field_changes]
+        for event in told:
             if event.deal_id != record.deal_id or wrong_values(event) or not event.event_id:
                 stream = "stage_changes" if isinstance(event, StageChange) else "field_changes"
                 detail = "belongs to another deal" if event.deal_id != record.deal_id else "cannot be stored"
@@ -201,7 +204,9 @@ class Landing:
             is_known = (
                 last is not None and last.digest == content and (not complete or self._is_current(record.deal_id))
             )
-        events = {(type(event), event.event_id): event for event in good}
+        events: dict[tuple[type, str], StageChange | FieldChange] = {
+            (type(event), event.event_id): event for event in good
+        }
         if not complete and last is not None and not is_known:
             held = in_force(readings)
             events = {

@@ -57,7 +57,8 @@ class ContractSync(StandaloneSync):
     """`StandaloneSync` whose sweeps are recorded by the reference landing: one that is not believed stays due."""
 
     landing: Landing
-    clock: FakeClock
+    #: The same as `clock`.
+    fake_clock: FakeClock
 
     def sweep_is_due(self, stream: str, every_days: float) -> bool:
         """True when no believed sweep of `stream` began within `every_days`, one is open, or under `full`."""
@@ -100,14 +101,14 @@ def new_sync(
         page_size=page_size,
         calls=policy,
     )
-    sync.landing = landing
+    sync.landing, sync.fake_clock = landing, clock
     return sync
 
 
 def run(connector: Connector, sync: ContractSync, *, stop_after: int | None = None) -> Outcome:
     """Read everything, land it, say how it ended. `stop_after`: the process dies after so many records."""
     landing, outcome = sync.landing, Outcome(reasons=[], records=[], warnings=[])
-    slept_before = len(sync.clock.slept)
+    slept_before = len(sync.fake_clock.slept)
     landing.begin(sync.clock.now(), connector.mapper_version)
     stream = iter(connector.read(sync))
     count, whole = 0, False
@@ -136,7 +137,7 @@ def run(connector: Connector, sync: ContractSync, *, stop_after: int | None = No
     finally:
         _close(stream)
     outcome.progress = [what for _, _, what in sync.reports]
-    outcome.slept = sync.clock.slept[slept_before:]
+    outcome.slept = sync.fake_clock.slept[slept_before:]
     return _ended(connector, sync, outcome, whole=whole)
 
 

@@ -135,7 +135,8 @@ class WorldHarness(Harness):
     @property
     def now(self) -> dt.datetime:
         """The world's clock."""
-        return self.world.now
+        found: dt.datetime = self.world.now
+        return found
 
     def advance(self, seconds: float) -> None:
         """Let the world's time pass; late commits that fall due become visible."""
@@ -144,23 +145,23 @@ class WorldHarness(Harness):
     @property
     def calls(self) -> int:
         """Requests of all endpoints."""
-        return self.server.total_calls
+        return int(self.server.total_calls)
 
     @property
     def alone(self) -> int:
         """Requests that found no other under way."""
-        return self.server.alone
+        return int(self.server.alone)
 
     @property
     def most_at_once(self) -> int:
         """The most requests under way together."""
-        return self.server.peak_in_flight
+        return int(self.server.peak_in_flight)
 
     # --- what happens in it --------------------------------------------------------------------------------------------------------
 
     def number(self, deal_id: str) -> int:
         """The world's number of a deal."""
-        return next(number for number in self.world.deals if self.deal_key(number) == deal_id)
+        return int(next(number for number in self.world.deals if self.deal_key(number) == deal_id))
 
     def create(self, *, amount: Decimal | None = Decimal(1000)) -> str:
         """A new deal in the first pipeline, of the first owner and company."""

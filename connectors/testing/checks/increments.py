@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -183,7 +183,7 @@ def a_restart_in_an_increment_loses_and_repeats_nothing(bench: Bench) -> None:
         same_landing(uncut, bench.landing, f"cut after record {place} of {len(whole.records)} of an increment")
 
 
-def _cuts(records: list[object]) -> list[int]:
+def _cuts(records: Sequence[object]) -> list[int]:
     """Where to cut: around the checkpoints, and in the midst of the rows."""
     count = len(records)
     marks = [number for number, record in enumerate(records, start=1) if isinstance(record, Checkpoint)]

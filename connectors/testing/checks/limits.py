@@ -59,7 +59,8 @@ def a_used_up_day_ends_the_sync_as_partial(bench: Bench) -> None:
 @check("call_budget")
 def our_own_budget_is_kept(bench: Bench) -> None:
     """With `daily_call_budget` no more calls than that are made in a day; the sync is partial and goes on the next day."""
-    calls = sum(bench.good_sync().calls.cost.values())
+    report = bench.good_sync().calls
+    calls = sum(report.cost.values()) if report is not None else 0
     undisturbed = bench.landing
     bench.fresh()
     budget, file = calls - 1, bench.folder() / "budget.json"
