@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
-
 from connectors.sdk.clock import FakeClock
 from connectors.sdk.connector import Connector, Sync
 from connectors.sdk.records import Deal, HistoryRead, Record, SourceInfo, StageChange, SweepEnd
 from connectors.sdk.settings import ConnectorSettings
+from tests.warehouse.quick import kept_connection
 from warehouse.home import Home
 from warehouse.landing import reading
 from warehouse.sync import SyncReport, run_sync
@@ -56,8 +55,7 @@ class Land:
         return reading.snapshot(self.home, [self.source_key]).manifests[self.source_key]
 
     def query(self, sql: str, at_sequence: dict[str, int] | None = None) -> list[tuple[Any, ...]]:
-        with duckdb.connect() as con:
-            con.execute("set TimeZone = 'UTC'")
+        with kept_connection().cursor() as con:
             reading.snapshot(self.home, [self.source_key]).create_views(con, at_sequence=at_sequence)
             return con.execute(sql).fetchall()
 

@@ -30,20 +30,21 @@ def small_syncs(land, count, first=0):
 
 
 def test_live_parts_stay_few_and_no_version_is_lost(land):
-    small_syncs(land, 60)
-    assert len(land.manifest().parts_of("deals")) < compaction.FAN_IN * 2
-    assert land.query("select count(*), count(distinct stage_id) from landing.deals") == [(60, 60)]
-    assert land.query("select count(*) from landing.stage_changes") == [(60,)]
+    small_syncs(land, 30)
+    assert len(land.manifest().parts_of("deals")) < compaction.FAN_IN
+    assert land.query("select count(*), count(distinct stage_id) from landing.deals") == [(30, 30)]
+    assert land.query("select count(*) from landing.stage_changes") == [(30,)]
 
 
-def test_a_build_that_read_an_older_manifest_finishes_while_syncs_compact(land):
+def test_a_build_that_read_an_older_manifest_finishes_while_syncs_compact(land, monkeypatch):
+    monkeypatch.setattr(compaction, "FAN_IN", 3)
     small_syncs(land, 5)
     with duckdb.connect() as con:
         reading.snapshot(land.home, ["acme"]).create_views(con)
-        for number in range(8):
-            small_syncs(land, 5, first=5 + number * 5)
+        for number in range(5):
+            small_syncs(land, 2, first=5 + number * 2)
             assert con.execute("select count(*) from landing.deals").fetchall() == [(5,)]
-    assert land.query("select count(*) from landing.deals") == [(45,)]
+    assert land.query("select count(*) from landing.deals") == [(15,)]
 
 
 def test_replaced_parts_go_after_24_hours_by_the_injected_clock(land):
@@ -97,23 +98,24 @@ def test_a_damaged_part_is_not_merged_into_a_sound_looking_one(land):
 
 
 def test_tiers_grow_so_that_a_row_is_rewritten_a_few_times_only(land, monkeypatch):
-    monkeypatch.setattr(compaction, "_TIERS", ((4, 10**9), (16, 10**9), (64, 10**9)))
-    monkeypatch.setattr(compaction, "FAN_IN", 4)
-    small_syncs(land, 70)
+    monkeypatch.setattr(compaction, "_TIERS", ((3, 10**9), (9, 10**9), (27, 10**9)))
+    monkeypatch.setattr(compaction, "FAN_IN", 3)
+    small_syncs(land, 30)
     parts = land.manifest().parts_of("deals")
-    assert sum(part.rows for part in parts) == 70
-    assert max(part.rows for part in parts) >= 16
-    assert land.query("select count(distinct stage_id) from landing.deals") == [(70,)]
+    assert sum(part.rows for part in parts) == 30
+    assert max(part.rows for part in parts) >= 9
+    assert land.query("select count(distinct stage_id) from landing.deals") == [(30,)]
     assert land.manifest().parts_of("deals")[0].min_seq < START.year  # the sequence range of a merged part is kept
-    assert START + timedelta(minutes=30 * 70) == land.clock.now()
+    assert START + timedelta(minutes=30 * 30) == land.clock.now()
 
 
 def test_parts_of_wide_rows_are_merged_too_until_they_are_large_in_bytes(land, monkeypatch):
-    monkeypatch.setattr(compaction, "_TIERS", ((1_000, 100_000), (10_000, 400_000)))
-    for number in range(30):
+    monkeypatch.setattr(compaction, "_TIERS", ((1_000, 50_000), (10_000, 120_000)))
+    monkeypatch.setattr(compaction, "FAN_IN", 3)
+    for number in range(14):
         land.sync(Deal(deal_id="a", raw={"x": f"{number:02d}" * 10_000}))
     parts = land.manifest().parts_of("deals")
-    assert sum(part.rows for part in parts) == 30
-    assert len(parts) < 12
-    assert max(part.rows for part in parts) < 30
-    assert land.query("select count(distinct raw), min(length(raw)) > 20000 from landing.deals") == [(30, True)]
+    assert sum(part.rows for part in parts) == 14
+    assert len(parts) < 6
+    assert max(part.rows for part in parts) < 14
+    assert land.query("select count(distinct raw), min(length(raw)) > 20000 from landing.deals") == [(14, True)]

@@ -35,8 +35,8 @@ DEALS = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(DEALS, min_size=1, max_size=5, unique_by=lambda record: record.deal_id))
+@settings(max_examples=10, deadline=None)
+@given(st.lists(DEALS, min_size=1, max_size=12, unique_by=lambda record: record.deal_id))
 def test_every_value_comes_back_as_it_went_in_and_a_second_sync_finds_it_unchanged(records):
     with tempfile.TemporaryDirectory() as folder:
         land = Land(folder)

@@ -64,7 +64,7 @@ def peak_mb(folder, count, script):
 @pytest.mark.slow
 def test_five_times_the_deals_need_hardly_more_memory(tmp_path):
     """C5: a first load, a sweep and a second sync of a large account run on a small machine."""
-    small, large = peak_mb(tmp_path / "small", 4_000, MANY), peak_mb(tmp_path / "large", 20_000, MANY)
+    small, large = peak_mb(tmp_path / "small", 3_000, MANY), peak_mb(tmp_path / "large", 15_000, MANY)
     assert large < small + 40
     assert large < 250
 

@@ -1,0 +1,28 @@
+"""What makes tests of many small syncs quick without changing what a sync does."""
+
+import os
+
+import duckdb
+import pytest
+
+from warehouse.landing.spool import Engine
+
+_kept: list[duckdb.DuckDBPyConnection] = []
+
+
+def kept_connection() -> duckdb.DuckDBPyConnection:
+    """One DuckDB for all syncs and questions of a test process: to open one costs more than a small sync. Nothing is ever left in it that
+    a sync would read."""
+    if not _kept:
+        config = {"threads": 1, "memory_limit": "256MB", "enable_external_file_cache": False}
+        _kept.append(duckdb.connect(config=config))
+        _kept[0].execute("set TimeZone = 'UTC'")
+    return _kept[0]
+
+
+@pytest.fixture(autouse=True)
+def quick_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are written and renamed as ever; only the wait for the disk is left out, which nothing but a power cut could tell apart."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    monkeypatch.setattr(Engine, "con", property(lambda engine: kept_connection()))
+    monkeypatch.setattr(Engine, "close", lambda engine: None)
