@@ -97,6 +97,9 @@ class Deals:
         return newest
 
     def _not_held(self, modified: Mapping[str, str | None]) -> list[str]:
+        """Ids to read; all of them in a full read, which with a start_date comes through here too."""
+        if self._sync.full:
+            return list(modified)
         held = self._sync.held.deals(list(modified))
         return [
             key
