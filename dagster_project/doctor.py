@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import yaml
 
 from connectors.sdk import registry
 from connectors.sdk.errors import MuaraError
@@ -54,6 +55,7 @@ def project(hub: Hub) -> Iterator[Finding]:
         yield from _variables(hub, f"alerts {number}", receiver.attributes, "nobody would be told")
     yield _try("warehouse settings", lambda: f"reporting in {hub.warehouse_settings().reporting_currency}")
     yield _try("home", lambda: _writable(hub.home.root))
+    yield from _dagster(hub)
     yield from _locks(hub)
     yield from _landing(hub)
     yield _published(hub)
@@ -126,6 +128,24 @@ def _writable(folder: Path) -> str:
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor"):
         pass
     return f"{folder} can be written"
+
+
+def _dagster(hub: Hub) -> Iterator[Finding]:
+    """Dagster's own settings, where there are any yet."""
+    file = Path(hub.env.get("DAGSTER_HOME") or hub.home.root / "dagster") / "dagster.yaml"
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        frees = settings.get("run_monitoring", {}).get("free_slots_after_run_end_seconds")
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+        yield _finding("error", "dagster.yaml", f"{file}: {str(error).splitlines()[0]}")
+        return
+    if frees:
+        yield _finding("ok", "dagster.yaml", f"{file}: pools of ended runs are freed after {frees} s")
+        return
+    message = "a cancelled sync would block its source for good. Add free_slots_after_run_end_seconds: 30 under run_monitoring."
+    yield _finding("warning", "dagster.yaml", f"{file}: {message}")
 
 
 def _locks(hub: Hub) -> Iterator[Finding]:

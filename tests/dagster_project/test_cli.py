@@ -7,8 +7,20 @@ from pathlib import Path
 import pytest
 
 from dagster_project.cli import COMMANDS, build_parser
+from dagster_project.scaffold import dagster_home
+from tests.dagster_project.conftest import Shell
 
 REPO = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A project with one sheet, synced and built once for all tests that only look; `said` is what `run` answered."""
+    found = Shell(tmp_path_factory.mktemp("built"))
+    assert found("init", ".").code == 0
+    found.add("tracker")
+    found.said = found("run", "--json").data
+    return found
 
 
 def test_init_sync_build_run_make_one_thread(shell):
@@ -20,13 +32,12 @@ def test_init_sync_build_run_make_one_thread(shell):
     assert (shell.root / ".muara" / "muara.duckdb").is_file()
 
 
-def test_json_is_given_by_every_command_that_works_on_a_project(hub):
-    assert hub("sync", "--json").data["sources"][0]["report"]["rows"]["deals"]["new"] == 3
-    built = hub("build", "--json").data
-    assert built["status"] == "published"
-    assert built["tables"]["main.deals"] == 3
-    assert hub("report", "--json").data["totals"]["deals"] == 3
-    assert hub("show", "tracker:1", "--json").data["published"]["name"] == "Alpha"
+def test_json_is_given_by_every_command_that_works_on_a_project(built, hub):
+    assert built.said["sources"][0]["report"]["rows"]["deals"]["new"] == 3
+    assert built.said["build"]["status"] == "published"
+    assert built.said["build"]["tables"]["main.deals"] == 3
+    assert built("report", "--json").data["totals"]["deals"] == 3
+    assert built("show", "tracker:1", "--json").data["published"]["name"] == "Alpha"
     assert hub("check", "--json").data[0]["findings"][0]["level"] == "ok"
     assert hub("plan", "--json").data[0]["lines"][0]["stream"] == "deals"
     assert {row["name"] for row in hub("connectors", "--json").data} >= {"spreadsheet"}
@@ -143,8 +154,8 @@ def test_a_landing_folder_elsewhere_is_used(hub, tmp_path):
 
 def test_the_home_can_be_moved(hub, tmp_path):
     hub.env["MUARA_HOME"] = str(tmp_path / "elsewhere")
-    assert hub("run").code == 0
-    assert (tmp_path / "elsewhere" / "muara.duckdb").is_file()
+    assert hub("sync").code == 0
+    assert (tmp_path / "elsewhere" / "landing" / "tracker" / "state.json").is_file()
     assert not (hub.root / ".muara").exists()
 
 
@@ -176,20 +187,32 @@ def test_doctor_finds_a_damaged_landing_part(hub):
     assert part.name in damaged[0]["message"]
 
 
-def test_show_tells_how_each_step_is_known(hub):
-    hub("run")
-    text = hub("show", "tracker:2").out
+def test_doctor_warns_of_a_dagster_yaml_that_leaves_pools_taken(hub):
+    def said():
+        return [(row["level"], row["message"]) for row in hub("doctor", "--json").data if row["what"] == "dagster.yaml"]
+
+    assert said() == []
+    file = dagster_home(hub.root / ".muara") / "dagster.yaml"
+    assert said()[0][0] == "ok"
+    file.write_text("run_monitoring: {enabled: true}\n")
+    assert said()[0][0] == "warning"
+    assert "a cancelled sync would block its source" in said()[0][1]
+    file.write_text("run_monitoring: [")
+    assert said()[0][0] == "error"
+
+
+def test_show_tells_how_each_step_is_known(built):
+    text = built("show", "tracker:2").out
     assert "Bravo" in text
     assert "observed: first seen by a sync; it happened earlier" in text
     assert '"Deal ID": "2"' in text
 
 
-def test_export_writes_every_table_for_analysts_as_parquet(hub):
+def test_export_writes_every_table_for_analysts_as_parquet(built):
     """B21: not every tool opens a DuckDB file."""
-    hub("run")
-    rows = hub("export", "out", "--json").data["rows"]
+    rows = built("export", "out", "--json").data["rows"]
     assert rows["deals"] == 3
-    assert {path.name for path in (hub.root / "out").iterdir()} == {f"{name}.parquet" for name in rows}
+    assert {path.name for path in (built.root / "out").iterdir()} == {f"{name}.parquet" for name in rows}
 
 
 def test_every_command_explains_itself():
