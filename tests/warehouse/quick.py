@@ -14,7 +14,11 @@ def kept_connection() -> duckdb.DuckDBPyConnection:
     """One DuckDB for all syncs and questions of a test process: to open one costs more than a small sync. Nothing is ever left in it that
     a sync would read."""
     if not _kept:
-        config = {"threads": 1, "memory_limit": "256MB", "enable_external_file_cache": False}
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "threads": 1,
+            "memory_limit": "256MB",
+            "enable_external_file_cache": False,
+        }
         _kept.append(duckdb.connect(config=config))
         _kept[0].execute("set TimeZone = 'UTC'")
     return _kept[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +18,14 @@ from warehouse.home import Home
 from warehouse.publish import BuildFacts, Files, PublishError
 
 
-def make_build(home: Home, number: int, *, version: str = "v1.0.0") -> BuildFacts:
+def make_build(home: Home, number: int, *, version: str = "v1.0.0", rows: int = 1) -> BuildFacts:
     facts = BuildFacts(
         build_id=f"{number:06d}-x", as_of_at="2026-01-01", built_at="2026-01-01", sequences={"a": number}
     )
     building = home.builds / f"{facts.build_id}.building"
     with duckdb.connect(str(building), config={"storage_compatibility_version": version}) as con:
-        con.execute(f"create schema ops; create table ops.build_info as select {number} as n; checkpoint")
+        con.execute(f"create schema ops; create table ops.build_info as select {number} as n")
+        con.execute(f"create table ops.rows as select {number} as n from range({rows}); checkpoint")
     publish.seal(building, home.builds / f"{facts.build_id}.duckdb", Files())
     return facts
 
@@ -86,29 +88,45 @@ def test_a_damaged_kept_build_is_not_rolled_back_to(tmp_path: Path) -> None:
     assert published_number(home) == 2
 
 
-_CHILD = """
-import os, signal, sys
-from pathlib import Path
-from warehouse import publish
-from warehouse.home import Home
+class Killing(Files):
+    """Kills its process before the nth write."""
 
-class Killing(publish.Files):
-    left = int(sys.argv[2])
-    def _count(self):
-        type(self).left -= 1
-        if type(self).left < 0:
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def _step(self) -> None:
+        self.left -= 1
+        if self.left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
-for name in ("copy", "replace", "write", "remove"):
-    def wrapped(self, *given, _plain=getattr(publish.Files, name)):
-        self._count()
-        return _plain(self, *given)
-    setattr(Killing, name, wrapped)
 
-home = Home(Path(sys.argv[1]))
-facts = publish.msgspec.json.decode(sys.stdin.read(), type=publish.BuildFacts)
-publish.publish(home, facts, Killing())
-print("done")
-"""
+    def copy(self, source: Path, target: Path) -> None:
+        self._step()
+        super().copy(source, target)
+
+    def replace(self, source: Path, target: Path) -> None:
+        self._step()
+        super().replace(source, target)
+
+    def write(self, target: Path, data: bytes) -> None:
+        self._step()
+        super().write(target, data)
+
+    def remove(self, path: Path) -> None:
+        self._step()
+        super().remove(path)
+
+
+def publish_in_child(home: Home, facts: BuildFacts, step: int) -> int:
+    """Exit status of a process that publishes and is killed before write `step`; 0 when there are fewer writes."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            publish.publish(home, facts, Killing(step))
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_a_kill_at_any_write_of_publishing_leaves_the_old_or_the_new_file_and_the_next_build_works(
@@ -121,22 +139,57 @@ def test_a_kill_at_any_write_of_publishing_leaves_the_old_or_the_new_file_and_th
     facts = make_build(start, 4)
     for step in range(20):
         home = Home(shutil.copytree(start.root, tmp_path / str(step)))
-        child = subprocess.run(
-            [sys.executable, "-c", _CHILD, str(home.root), str(step)],
-            check=False,
-            input=publish.msgspec.json.encode(facts),
-            capture_output=True,
-            env={**os.environ, "PYTHONPATH": str(Path(publish.__file__).parents[1])},
-            timeout=60,
-        )
+        status = publish_in_child(home, facts, step)
+        assert status in (0, -signal.SIGKILL)
         outcomes.append(published_number(home))
         publish.clear_leftovers(home, Files())
         publish.publish(home, make_build(home, 5), Files())
         assert published_number(home) == 5
         assert not list(home.builds.glob("*.tmp"))
         assert not list(home.root.glob("*.incoming"))
-        if child.stdout.strip() == b"done":
+        if status == 0:
             break
     assert outcomes == sorted(outcomes)
     assert set(outcomes) == {3, 4}
-    assert child.stdout.strip() == b"done"
+    assert status == 0
+
+
+_READER = """
+import sys, duckdb
+reads = refused = mixed = 0
+seen = set()
+while 20 not in seen:
+    try:
+        with duckdb.connect(sys.argv[1], read_only=True) as con:
+            first = con.execute("select n from ops.build_info").fetchall()
+            rest = con.execute("select distinct n from ops.rows").fetchall()
+            again = con.execute("select n from ops.build_info").fetchall()
+        reads += 1
+        mixed += not (first == rest == again)
+        seen.add(first[0][0])
+        if reads == 1:
+            print("reading", flush=True)
+    except duckdb.Error:
+        refused += 1
+print(reads, refused, mixed, len(seen))
+"""
+
+
+def test_a_reader_that_loops_over_twenty_builds_is_never_refused_and_never_sees_two_of_them_at_once(
+    tmp_path: Path,
+) -> None:
+    home = Home(tmp_path)
+    publish.publish(home, make_build(home, 0, rows=20_000), Files())
+    with subprocess.Popen(
+        [sys.executable, "-c", _READER, str(home.published)], stdout=subprocess.PIPE, text=True
+    ) as reader:
+        try:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "reading\n"
+            for number in range(1, 21):
+                publish.publish(home, make_build(home, number, rows=20_000), Files())
+            reads, refused, mixed, seen = map(int, reader.stdout.read().split())
+        finally:
+            reader.kill()
+    assert (refused, mixed) == (0, 0)
+    assert reads >= seen > 1
