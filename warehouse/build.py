@@ -35,6 +35,7 @@ from warehouse.runner import (
 from warehouse.seeds import create_seeds, create_settings, utc_text
 from warehouse.settings import WarehouseSettings
 from warehouse.stage_answers import load_mapping, stage_answers_model
+from warehouse.stage_links import link_stages
 from warehouse.stages import DICTIONARY_VERSION
 
 Progress = Callable[[str, int, int], None]
@@ -202,6 +203,7 @@ class _Job:
         self.snapshot.create_views(con, at_sequence=at_sequence)
         create_settings(con, self.inputs.settings, as_of=utc_text(self.as_of))
         create_seeds(con, self.inputs.settings, self.inputs.project)
+        link_stages(con, self.mapping)
         connectors = {source.source_key: source.connector for source in self.inputs.sources}
         ops.create_source_status(con, self.snapshot, connectors, at_sequence=at_sequence)
         ops.create_sync_runs(con, self.snapshot)

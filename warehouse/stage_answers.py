@@ -12,6 +12,7 @@ import duckdb
 from connectors.sdk.errors import ConfigError
 from warehouse.runner import Description, PythonModel, insert_rows
 from warehouse.stages import StageAnswer, StageLabel, StageMapping, classify
+from warehouse.stages.renames import kept_over_renames
 
 _TYPES = {
     "source_key": "VARCHAR",
@@ -93,7 +94,7 @@ def stage_answers_model(mapping: StageMapping | None, threshold: float) -> Pytho
 
     def run(con: duckdb.DuckDBPyConnection) -> None:
         labels = stage_labels(con.execute(LABELS_SQL).fetchall(), mapping)
-        answers = classify(labels, mapping, threshold=threshold)
+        answers = kept_over_renames(labels, classify(labels, mapping, threshold=threshold))
         rows = [
             {
                 "source_key": label.source_key,

@@ -10,6 +10,9 @@ stages:
     valid_from: 2025-01-01         # optional, UTC, inclusive
     valid_to: 2026-01-01           # optional, UTC, exclusive
     note: agreed with sales        # optional, for people
+  - source: tracker                # a source without ids, such as a sheet, in which
+    label: Proposal sent           # this label (or `stage`)
+    renamed_to: Offer out          # was changed to that one: both are one stage, with one history
 """
 
 from __future__ import annotations
@@ -66,7 +69,7 @@ class MappingEntry(msgspec.Struct, frozen=True):
             return False
         if self.stage is not None:
             return self.stage == label.stage_id
-        return self.label is not None and _key(self.label) == _key(label.label)
+        return self.label is not None and label_key(self.label) == label_key(label.label)
 
     @property
     def rank(self) -> tuple[bool, bool, bool, bool]:
@@ -75,13 +78,46 @@ class MappingEntry(msgspec.Struct, frozen=True):
         return (self.stage is not None, self.pipeline is not None, self.source is not None, dated)
 
 
-_ORDER = ("source", "pipeline", "stage", "label", "canonical_stage", "outcome", "valid_from", "valid_to", "note")
+class StageRename(msgspec.Struct, frozen=True):
+    """Two labels of one stage in a source without ids: what was called `label` (or has the id `stage`) is now `renamed_to`."""
+
+    renamed_to: str
+    source: str | None = None
+    pipeline: str | None = None
+    stage: str | None = None
+    label: str | None = None
+    note: str | None = None
+
+    @property
+    def before(self) -> str:
+        """The earlier label, or the id that stands for it."""
+        return self.label or self.stage or ""
+
+    def __str__(self) -> str:
+        places = [place for place in (self.source, self.pipeline) if place is not None]
+        where = f" in {' / '.join(places)}" if places else ""
+        return f"{self.before!r} renamed_to {self.renamed_to!r}{where}"
+
+
+_ORDER = (
+    "source",
+    "pipeline",
+    "stage",
+    "label",
+    "canonical_stage",
+    "outcome",
+    "renamed_to",
+    "valid_from",
+    "valid_to",
+    "note",
+)
 
 
 class StageMapping(msgspec.Struct, frozen=True):
-    """The entries of a mapping file, in file order."""
+    """The entries of a mapping file, in file order, and its renames."""
 
     entries: tuple[MappingEntry, ...] = ()
+    renames: tuple[StageRename, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> StageMapping:
@@ -105,9 +141,10 @@ class StageMapping(msgspec.Struct, frozen=True):
             raise ConfigError(f"{where}: this is not YAML ({getattr(error, 'problem', 'unreadable')}).") from None
         if root is None:
             return cls()
-        entries = tuple(_entries(root, name))
+        read = list(_entries(root, name))
+        entries = tuple(entry for entry in read if isinstance(entry, MappingEntry))
         _refuse_overlaps(entries, name)
-        return cls(entries)
+        return cls(entries, tuple(entry for entry in read if isinstance(entry, StageRename)))
 
     def find(self, label: StageLabel) -> MappingEntry | None:
         """The narrowest entry in force for this label at its `valid_from`, or None."""
@@ -133,14 +170,15 @@ class StageMapping(msgspec.Struct, frozen=True):
 
     def dump(self) -> str:
         """The file's text; `StageMapping.parse` of it gives the same entries."""
-        if not self.entries:
+        if not self.entries and not self.renames:
             return "stages: []\n"
-        return "stages:\n" + "".join(entry_text(entry) for entry in self.entries)
+        listed: list[StageRename | MappingEntry] = [*self.renames, *self.entries]
+        return "stages:\n" + "".join(map(entry_text, listed))
 
 
-def entry_text(entry: MappingEntry) -> str:
+def entry_text(entry: MappingEntry | StageRename) -> str:
     """One entry as the lines of a mapping file, indented by two."""
-    lines = [f"{key}: {_scalar(value)}" for key in _ORDER if (value := getattr(entry, key)) is not None]
+    lines = [f"{key}: {_scalar(value)}" for key in _ORDER if (value := getattr(entry, key, None)) is not None]
     return "  - " + "\n    ".join(lines) + "\n"
 
 
@@ -156,11 +194,12 @@ def _aware(instant: datetime) -> datetime:
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
 
 
-def _key(label: str) -> str:
+def label_key(label: str) -> str:
+    """What two labels have in common that differ only in case, accents and blanks."""
     return " ".join(fold(label).split())
 
 
-def _entries(root: yaml.Node, name: str) -> Iterator[MappingEntry]:
+def _entries(root: yaml.Node, name: str) -> Iterator[MappingEntry | StageRename]:
     top = _pairs(root, name)
     for key, (line, _) in top.items():
         if key != "stages":
@@ -187,7 +226,7 @@ def _pairs(node: yaml.Node, where: str) -> dict[str, tuple[int, yaml.Node]]:
     return pairs
 
 
-def _entry(node: yaml.Node, where: str) -> MappingEntry:
+def _entry(node: yaml.Node, where: str) -> MappingEntry | StageRename:
     values: dict[str, str] = {}
     for key, (_, value) in _pairs(node, where).items():
         if key not in _ORDER:
@@ -198,6 +237,8 @@ def _entry(node: yaml.Node, where: str) -> MappingEntry:
             values[key] = value.value
     if ("stage" in values) == ("label" in values):
         raise ConfigError(f"{where}: name the stage either by `stage` (its id) or by `label`, one of the two.")
+    if "renamed_to" in values:
+        return _rename(values, where)
     stage = values.get("canonical_stage")
     if stage not in STAGE_NAMES:
         known = ", ".join(sorted(STAGE_NAMES))
@@ -208,6 +249,19 @@ def _entry(node: yaml.Node, where: str) -> MappingEntry:
     if len(dates) == 2 and dates["valid_from"] >= dates["valid_to"]:
         raise ConfigError(f"{where}: valid_from must be before valid_to.")
     return MappingEntry(**values, **dates)  # type: ignore[arg-type]
+
+
+def _rename(values: dict[str, str], where: str) -> StageRename:
+    for key in ("canonical_stage", "outcome", "valid_from", "valid_to"):
+        if key in values:
+            raise ConfigError(
+                f"{where}: renamed_to only says that two labels are one stage; it cannot stand with {key}. "
+                "What the stage counts as belongs into an entry of its own, under the new label."
+            )
+    rename = StageRename(**values)
+    if label_key(rename.before) == label_key(rename.renamed_to):
+        raise ConfigError(f"{where}: renamed_to must be another label than {rename.before!r}.")
+    return rename
 
 
 def _instant(text: str, where: str) -> datetime:
@@ -224,7 +278,13 @@ def _refuse_overlaps(entries: tuple[MappingEntry, ...], name: str) -> None:
     seen: dict[tuple[object, ...], list[tuple[int, MappingEntry]]] = {}
     for number, entry in enumerate(entries, start=1):
         dated = entry.rank[3]
-        key = (entry.source, entry.pipeline, entry.stage, None if entry.label is None else _key(entry.label), dated)
+        key = (
+            entry.source,
+            entry.pipeline,
+            entry.stage,
+            None if entry.label is None else label_key(entry.label),
+            dated,
+        )
         for other_number, other in seen.get(key, ()):
             if _overlap(entry, other):
                 raise ConfigError(

@@ -26,7 +26,7 @@ def suggestion_text(classified: Iterable[tuple[StageLabel, StageAnswer]], mappin
     doubtful = [pair for pair in classified if pair[1].needs_review and pair[1].method != "mapping"]
     kept = mapping or StageMapping()
     commented = "".join(_commented(label, answer) for label, answer in _unique(doubtful))
-    body = kept.dump() if kept.entries or not commented else "stages:\n"
+    body = kept.dump() if kept.entries or kept.renames or not commented else "stages:\n"
     return f"{_SUGGEST_HEAD}{body}{commented}"
 
 
@@ -47,7 +47,8 @@ def pinned(
     stages: dict[tuple[str | None, ...], list[tuple[StageLabel, StageAnswer]]] = {}
     for label, answer in classified:
         stages.setdefault(_stage_key(label), []).append((label, answer))
-    return StageMapping((*kept.entries, *(entry for versions in stages.values() for entry in _pins(versions, note))))
+    pins = [entry for versions in stages.values() for entry in _pins(versions, note)]
+    return StageMapping((*kept.entries, *pins), kept.renames)
 
 
 def _pins(versions: list[tuple[StageLabel, StageAnswer]], note: str) -> list[MappingEntry]:

@@ -19,6 +19,9 @@ from connectors.sdk import records
 from warehouse.runner import MODELS, Check, Description, Model, PythonModel, in_order, references, run_models
 from warehouse.seeds import create_settings
 from warehouse.settings import Thresholds, WarehouseSettings
+from warehouse.stage_answers import stage_answers_model
+from warehouse.stage_links import link_stages
+from warehouse.stages import StageMapping
 
 DAY_0 = datetime(2025, 1, 1)  # noqa: DTZ001 the warehouse keeps UTC as plain TIMESTAMP
 
@@ -384,8 +387,8 @@ class World:
         )
         return self
 
-    def build(self, *, session_zone: str = "UTC") -> Built:
-        """All staging and core tables, in a database of its own."""
+    def build(self, *, session_zone: str = "UTC", mapping: StageMapping | None = None) -> Built:
+        """All staging and core tables, in a database of its own. With a `mapping`, the real normaliser answers, not the stand-in."""
         con = duckdb.connect(config={"threads": 1})
         con.execute(f"set TimeZone = '{session_zone}'")
         for schema in ("landing", "staging", "ops"):
@@ -395,7 +398,9 @@ class World:
             _insert(con, f"landing.{stream}", landing_columns(stream), self.rows[stream])
         create_settings(con, self.settings, as_of=str(self.as_of))
         self._seed(con)
-        run_models(con, in_order([*core_models(), _NORMALISER]))
+        link_stages(con, mapping)
+        normaliser = _NORMALISER if mapping is None else stage_answers_model(mapping, 0.75)
+        run_models(con, in_order([*core_models(), normaliser]))
         return Built(con)
 
     def _seed(self, con: duckdb.DuckDBPyConnection) -> None:

@@ -6,10 +6,10 @@ select
     p.changed_at,
     m.from_pipeline_key,
     m.from_stage_key,
-    m.from_canonical_stage,
+    b.canonical_stage as from_canonical_stage,
     m.to_pipeline_key,
     m.to_stage_key,
-    m.to_canonical_stage,
+    e.canonical_stage as to_canonical_stage,
     m.movement,
     m.stages_skipped,
     days_between(p.before_at, p.changed_at) as days_in_from_stage,
@@ -25,3 +25,4 @@ from staging.stg_path as p
 inner join staging.stg_deal_facts as d on d.deal_no = p.deal_no
 inner join staging.stg_moves as m on m.before_era = coalesce(p.before_era, 0) and m.era = p.era
 inner join staging.stg_stage_eras as e on e.version_no = p.version_no
+left join staging.stg_stage_eras as b on b.version_no = p.before_version_no

@@ -5,6 +5,7 @@ with visits as (
         d.source_key,
         d.deal_no,
         p.seq,
+        p.version_no,
         p.era,
         p.next_era,
         p.before_era,
@@ -25,7 +26,7 @@ select
     v.seq,
     e.pipeline_key,
     e.stage_key,
-    e.canonical_stage,
+    n.canonical_stage,
     e.outcome,
     e.stage_order,
     coalesce(r.visit_number, 1) as visit_number,
@@ -47,6 +48,7 @@ select
     case when o.deal_no is null then v.amount_reporting else o.amount_reporting end as amount_at_entry
 from visits as v
 inner join staging.stg_eras as e on e.era = v.era
+inner join staging.stg_stage_eras as n on n.version_no = v.version_no
 inner join staging.stg_moves as m on m.before_era = coalesce(v.before_era, 0) and m.era = v.era
 left join staging.stg_moves as x on x.before_era = v.era and x.era = v.next_era
 left join staging.stg_revisits as r on r.deal_no = v.deal_no and r.seq = v.seq

@@ -8,7 +8,7 @@ select
     -- 1000000 stands for +infinity: won is above every stage
     case when iv.outcome = 'open' then s.stage_order when iv.outcome = 'won' then 1000000 end as level,
     case when iv.outcome = 'open' then s.stage_rank end as stage_rank,
-    case when iv.outcome = 'open' then s.canonical_order when iv.outcome = 'won' and d.outcome = 'won' then 1000000 end as rung,
+    case when iv.outcome = 'open' then c.canonical_order when iv.outcome = 'won' and d.outcome = 'won' then 1000000 end as rung,
     iv.visit_number,
     iv.entered_at,
     local_date(iv.entered_at, st.reporting_timezone) as entered_date,
@@ -20,4 +20,5 @@ select
 from main.stage_intervals as iv
 inner join main.mart_deals as d on d.deal_key = iv.deal_key
 inner join main.mart_stages as s on s.stage_key = iv.stage_key
+left join staging.seed_canonical_stages as c on c.canonical_stage = iv.canonical_stage
 cross join staging.settings as st

@@ -22,6 +22,7 @@ select
     s.evidence_no,
     s.precision_no,
     lag(s.era) over path as before_era,
+    lag(s.version_no) over path as before_version_no,
     lag(s.changed_at) over path as before_at,
     lag(s.evidence_no) over path as before_evidence_no,
     lead(s.era) over path as next_era,
