@@ -2,7 +2,7 @@
 
 The vendor's daily quota belongs to the customer's account and is shared with all its other apps. Two bounds, each optional:
 - `ceiling`: what we allow ourselves a day (the setting `daily_call_budget`);
-- `reserve_share`: the part of the vendor's own quota that we leave to the others, judged by what its answers say is left.
+- `reserve_share`: the part of the vendor's own quota that we leave to the others (setting `quota_reserve`), judged by what answers say is left.
 
 The file is JSON: account -> calls used and the instant at which the count starts again.
 """
@@ -145,7 +145,7 @@ class DailyBudget:
         if self.reserve_share and told.left - n < self._reserve(told):
             raise QuotaError(
                 f"{account}: the source says {told.left} calls are left today; {self._reserve(told)} are kept for the account's other "
-                f"apps. The next sync after {_text(entry.resets_at)} goes on.",
+                f"apps (quota_reserve). The next sync after {_text(entry.resets_at)} goes on.",
                 resumes_at=entry.resets_at,
             )
         told.left -= n

@@ -53,6 +53,14 @@ class ConnectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         _AtLeastOne | None,
         msgspec.Meta(description="Stop as partial after this many calls (or tokens) a day for the account."),
     ] = None
+    quota_reserve: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            le=0.95,
+            description="Share of the vendor's own daily quota that is left to the account's other apps: the sync stops as partial there.",
+        ),
+    ] = 0.1
     page_size: Annotated[
         _AtLeastOne | None, msgspec.Meta(description="Rows a page; default: the vendor's maximum.")
     ] = None
@@ -182,6 +190,8 @@ def _meta_of(kind: Any) -> tuple[str, str]:
 def _type_words(kind: Any) -> str:
     if kind is Secret:
         return "secret"
+    if typing.get_origin(kind) is Annotated:
+        return _type_words(kind.__origin__)
     origin = typing.get_origin(kind)
     if origin in (Union, types.UnionType):
         return " or ".join(_type_words(arg) for arg in typing.get_args(kind) if arg is not type(None))
