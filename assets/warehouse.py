@@ -29,7 +29,7 @@ from assets.progress import progress_to
 from assets.translation import Translation
 from connectors.sdk.errors import ConfigError, MuaraError
 from warehouse.build import BuildResult
-from warehouse.lineage import Origin, lineage, through
+from warehouse.lineage import Columns, Origin, lineage, through
 from warehouse.published import Column
 from warehouse.runner import Check, CheckResult
 
@@ -187,9 +187,10 @@ def table_metadata(model: AnyModel, result: BuildResult, columns: Sequence[Colum
 def column_lineage(
     models: Sequence[AnyModel], keys: Mapping[str, dg.AssetKey], sources: Sequence[SourceFacts]
 ) -> dict[str, dict[str, Any]]:
-    """`dagster/column_lineage` by table, from the landing zone to the marts, as the SQL has it.
+    """`dagster/column_lineage` by table, from the landing zone to the marts, as the SQL has it; and the same to read, as a table.
 
-    A column of a landed stream is one of each source that has the stream. Settings, seeds and landing streams without an asset are left out.
+    Dagster's open-source pages store column lineage but draw none. A column of a landed stream is one of each source that has the stream.
+    Settings, seeds and landing streams without an asset are left out.
     """
     found = through(lineage(models), frozenset(keys))
 
@@ -206,10 +207,19 @@ def column_lineage(
                     for name, origins in columns.items()
                     if (all_deps := [dep for origin in sorted(origins) for dep in deps(origin)])
                 }
-            )
+            ),
+            "columns_computed_from": dg.MetadataValue.md(_origins_table(columns)),
         }
         for table, columns in found.items()
     }
+
+
+def _origins_table(columns: Columns) -> str:
+    rows = [
+        f"| `{name}` | {', '.join(f'`{origin.table}.{origin.column}`' for origin in sorted(origins)) or 'which rows there are'} |"
+        for name, origins in columns.items()
+    ]
+    return "\n".join(["| column | computed from |", "| --- | --- |", *rows])
 
 
 def picture(table: str, rows: Callable[[str], Rows]) -> dict[str, Any]:

@@ -224,6 +224,9 @@ def test_columns_carry_their_lineage_to_the_sources():
         }
 
     assert lineage_of("deals") == {"doubled": ["crm_a/deals.amount", "crm_b/deals.amount"]}
+    told = metadata_of(run, "win_rates")["columns_computed_from"].value
+    assert "| `total` | `main.deals.doubled` |" in told
+    assert "| `deal_count` | which rows there are |" in told
     assert lineage_of("win_rates") == {
         "source_key": ["warehouse/deals.source_key"],
         "total": ["warehouse/deals.doubled"],
