@@ -9,7 +9,8 @@ from connectors.sdk.errors import ConfigError
 from connectors.sdk.settings import describe
 from dagster_project.cli import FAILED, OK, Context, Result
 from dagster_project.cli_output import table
-from dagster_project.scaffold import create_project
+from dagster_project.project import home_folder
+from dagster_project.scaffold import create_project, dagster_home
 
 
 def init(args: argparse.Namespace, context: Context) -> Result:
@@ -17,13 +18,15 @@ def init(args: argparse.Namespace, context: Context) -> Result:
     folder = (context.cwd / args.dir).resolve()
     written = create_project(folder)
     shown = [str(path.relative_to(folder)) for path in written]
+    # Without its settings a plain `dg dev` would know of no pools.
+    dagster = dagster_home(home_folder(folder, context.env))
     text = (
         f"{folder}\n"
         + "\n".join(f"  {name}" for name in shown)
         + "\n\nNext: describe a source in defs/<name>/defs.yaml (README.md shows how), then `muara run` in that folder."
-        + "\n`muara connectors` lists what can be read; `dg dev` opens the Dagster UI."
+        + f"\n`muara connectors` lists what can be read; the Dagster UI: export DAGSTER_HOME={dagster}; dg dev"
     )
-    return Result(OK, {"project": folder, "written": shown}, text)
+    return Result(OK, {"project": folder, "written": shown, "dagster_home": dagster}, text)
 
 
 def connectors(args: argparse.Namespace, context: Context) -> Result:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from dagster_project.cli import COMMANDS, build_parser
-from dagster_project.scaffold import dagster_home
 from tests.dagster_project.conftest import Shell
 
 REPO = Path(__file__).parents[2]
@@ -156,7 +155,7 @@ def test_the_home_can_be_moved(hub, tmp_path):
     hub.env["MUARA_HOME"] = str(tmp_path / "elsewhere")
     assert hub("sync").code == 0
     assert (tmp_path / "elsewhere" / "landing" / "tracker" / "state.json").is_file()
-    assert not (hub.root / ".muara").exists()
+    assert [path.name for path in (hub.root / ".muara").iterdir()] == ["dagster"], "only what init wrote"
 
 
 def test_rollback_goes_back_one_build(hub):
@@ -191,9 +190,10 @@ def test_doctor_warns_of_a_dagster_yaml_that_leaves_pools_taken(hub):
     def said():
         return [(row["level"], row["message"]) for row in hub("doctor", "--json").data if row["what"] == "dagster.yaml"]
 
+    file = hub.root / ".muara" / "dagster" / "dagster.yaml"
+    assert said()[0][0] == "ok", "init writes a good one"
+    file.unlink()
     assert said() == []
-    file = dagster_home(hub.root / ".muara") / "dagster.yaml"
-    assert said()[0][0] == "ok"
     file.write_text("run_monitoring: {enabled: true}\n")
     assert said()[0][0] == "warning"
     assert "a cancelled sync would block its source" in said()[0][1]
