@@ -20,12 +20,10 @@ from connectors.salesforce.errors import RefusedError, error_in, error_of, judge
 from connectors.salesforce.login import open_auth
 from connectors.salesforce.rows import Row, decoded
 from connectors.salesforce.settings import SalesforceSettings
-from connectors.sdk import Answer, CallPolicy, OAuth, QuotaError, Request, VendorError
+from connectors.sdk import Answer, CallPolicy, ConfigError, OAuth, QuotaError, Request, VendorError
 
 #: Calls at once. Only those that run 20 s or longer are limited by the vendor (25, in small orgs 5).
 WORKERS = 4
-#: The share of the org's daily calls that is left to the customer's other apps.
-RESERVE = 0.1
 #: URI and headers may have 16,384 bytes; the token and other headers take their part.
 MOST_URL = 12_000
 _MOST_QUERIES = 5
@@ -53,11 +51,15 @@ class Page(msgspec.Struct):
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """One read of a bundle: a query (`everything`: deleted rows too), or the path of a resource below the versioned base."""
+    """One read of a bundle: a query (`everything`: deleted rows too), or the path of a resource below the versioned base.
+
+    `is_extra`: nothing depends on it, so a refusal is an answer.
+    """
 
     soql: str = ""
     everything: bool = False
     path: str = ""
+    is_extra: bool = False
 
     def target(self) -> str:
         """Path and query below the versioned base."""
@@ -167,10 +169,10 @@ class Api:
         if self._used is None:
             return
         used, limit = self._used
-        if used >= limit * (1 - RESERVE):
+        if used >= limit * (1 - self._settings.quota_reserve):
             raise QuotaError(
                 f"{self.calls.source_key}: {used:,} of the org's {limit:,} API calls of the last 24 hours are used; the rest is left to "
-                "its other apps. What was read is kept; the next sync goes on from here."
+                "its other apps (quota_reserve). What was read is kept; the next sync goes on from here."
             )
 
     # --- queries ---------------------------------------------------------------------------------------------------------------------
@@ -214,7 +216,10 @@ class Api:
         for answers in self.calls.map(self._composite, bundles, workers=WORKERS):
             found |= answers
         for name, body in found.items():
-            if isinstance(body, RefusedError) and body.code not in _FINAL:
+            is_final = (isinstance(body, RefusedError) and body.code in _FINAL) or (
+                asks[name].is_extra and self.composite_works
+            )
+            if isinstance(body, RefusedError) and not is_final:
                 alone[name] = asks[name]
                 if asks[name].everything:
                     self.composite_takes_all = False
@@ -260,6 +265,10 @@ class Api:
             return name, self.get(ask.target(), what=name, headers=headers)
         except RefusedError as error:
             return name, error
+        except ConfigError as error:
+            if not ask.is_extra:
+                raise
+            return name, RefusedError(name, 0, "", str(error))
 
 
 def page_of(body: Any, what: str) -> Page:

@@ -198,10 +198,10 @@ def _result_urls(api: Api, job: Job, what: str) -> list[str]:
     while path:
         try:
             told: Any = api.get(_below(path), what=what)
-        except RefusedError as error:
-            if found or error.status not in (400, 404):
+        except RefusedError:
+            if found:
                 raise
-            return []
+            return []  # the chunks are read one behind the other
         found += [_below(str(page["resultUrl"])) for page in told.get("resultPages") or ()]
         path = None if told.get("done", True) else told.get("nextRecordsUrl")
     return found

@@ -4,7 +4,7 @@ API      REST (composite, query, queryAll, describe, ui-api) and Bulk 2.0 by siz
 Auth     OAuth client credentials, JWT bearer, password (OAuth or SOAP), or a given session; renewed in mid-sync
 Clock    SystemModstamp, UTC, whole seconds, values repeat -> closed window with an overlap; once a day 24 hours more
 Deletes  queryAll shows the bin for about 15 days; what vanished without a trace is found by counting, then by a sweep of ids
-History  OpportunityHistory: always on, complete since creation, read whole for every changed deal
+History  OpportunityHistory: always on, complete since creation, read whole for every changed deal; it does not tell former owners or record types
 Limits   calls of 24 hours shared by the whole org (Sforce-Limit-Info); a tenth is left to its other apps
 Source   vendor's REST, Bulk 2.0 and object reference guides, read 2026-11
 """
@@ -101,6 +101,7 @@ class Salesforce(Connector):
         run = self._run
         self._deals = Deals(run)
         yield from self._deals.records()
+        yield from self._deals.backfill()
         sweep = Sweep(run, self._deals)
         if sweep.is_due():
             yield from sweep.records()

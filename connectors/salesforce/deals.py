@@ -34,6 +34,7 @@ from connectors.sdk import (
     Tombstone,
     VendorError,
     Warn,
+    Window,
     latest,
     parse_instant,
 )
@@ -154,6 +155,31 @@ class Deals:
         # A row purged in between lacks columns: it is left out, and missed by the next count.
         whole = len({name for columns in run.groups for name in columns})
         return [{name: row.get(name) for name in order} for row in found.values() if len(row) >= whole]
+
+    def backfill(self) -> Iterator[Record]:
+        """Deals that hold a value in a field that is new to us: they are read again, because their stamps did not move for it."""
+        run = self.run
+        names = run.state.values.pop("backfill", None)
+        condition, count = run.fields.has_value(names or ()), run.survey.counts.get("backfill")
+        if not names:
+            return
+        unasked = [field.name for field in run.fields.all if field.name in names and not field.is_filterable]
+        if unasked or (count or 0) >= BULK_FROM:
+            told = f"{count:,} deals" if count else "deals"
+            message = f"new fields: {', '.join(names)}. Their values in {told} that do not change are read with `sync --full`."
+            yield Warn(code="new_fields", message=message)
+        if not condition or not count or count >= BULK_FROM:
+            return
+        source = msgspec.structs.replace(run.deals(), everything=False, conditions=(condition,))
+        try:
+            for rows in Scan(run.api, source).pages(Window()):
+                yield from self.take(self.completed([row for row in rows if row["Id"] not in self.seen]))
+                yield from self.flush()
+        except RefusedError as error:
+            # The next sync reads what has changed all the same; only these values wait.
+            yield Warn(
+                code="new_fields", message=f"new fields: {', '.join(names)}. Their values cannot be read yet: {error}"
+            )
 
     # --- rows to records -------------------------------------------------------------------------------------------------------------
 

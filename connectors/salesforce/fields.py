@@ -34,6 +34,7 @@ class Field(msgspec.Struct, frozen=True, array_like=True):
     label: str
     is_custom: bool = False
     is_calculated: bool = False
+    is_filterable: bool = True
 
     @property
     def is_read(self) -> bool:
@@ -69,6 +70,12 @@ class Fields:
     def missing(self, names: Iterable[str]) -> list[str]:
         """Those of `names` that the API user does not see."""
         return [name for name in names if name not in self.types]
+
+    def has_value(self, names: Iterable[str]) -> str:
+        """The condition that one of these fields is filled in; "" where none of them can be asked for. A checkbox always is: only `true` tells."""
+        chosen = [field for field in self.all if field.name in set(names) and field.is_read and field.is_filterable]
+        parts = [f"{field.name} = true" if field.type == "boolean" else f"{field.name} != null" for field in chosen]
+        return f"({' OR '.join(parts)})" if len(parts) > 1 else "".join(parts)
 
     def unread(self) -> list[str]:
         """Custom formulas: they exist and are left out."""
@@ -139,6 +146,7 @@ def _pairs(body: Any, what: str) -> list[tuple[Field, dict[str, Any]]]:
             label=str(raw.get("label") or name),
             is_custom=bool(raw.get("custom")),
             is_calculated=bool(raw.get("calculated")),
+            is_filterable=raw.get("filterable") is not False,
         )
         found.append((field, raw))
     return found

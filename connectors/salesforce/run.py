@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from connectors.salesforce import bulk, fields, mapping, soql
-from connectors.salesforce.api import WORKERS, Api
+from connectors.salesforce.api import WORKERS, Api, Ask
 from connectors.salesforce.bulk import Job, Jobs
 from connectors.salesforce.errors import RefusedError
 from connectors.salesforce.fields import Fields
@@ -78,6 +79,7 @@ class Run:
             counts = {"deals": self.count_query()} if state.is_whole else {}
             self.survey.ask([*tables, *([] if state.is_whole else ["stages"])], counts)
             self._say_gone(known)
+            self._note_new(known.get("Opportunity"))
             state.keep_fields(self.survey.fields)
             tables = ["stages"] if state.is_whole else []
         else:
@@ -104,6 +106,11 @@ class Run:
         if is_bulk or self.is_wide:
             pages.pop("deals")
         counts = {} if state.is_whole else {"deals": self.count_query()}
+        if self.backfill:
+            counts["backfill"] = soql.count("Opportunity", self.backfill)
+        if "CurrencyIsoCode" not in self.fields and (state.is_whole or "currency" not in state.values):
+            # Organization does not hold it; remembered, because it hardly ever changes.
+            pages["org_settings"] = Ask(path="connect/organization", is_extra=True)
         if self.tied_at is not None and "accounts" in pages:
             counts["ties"] = self.count_query(Window(self.tied_at, self.tied_at), "Account")
         tasks: list[Callable[[], Any]] = [lambda: self.survey.ask(tables, counts, **pages)]
@@ -241,6 +248,21 @@ class Run:
                     )
                 )
 
+    def _note_new(self, before: Fields | None) -> None:
+        """Fields that were not seen before: the stamps of deals that hold values in them did not move for that."""
+        values = self.state.values
+        if self.state.is_whole or before is None:
+            values.pop("backfill", None)
+            return
+        new = {name for name in self.fields.read if name not in before} | set(values.get("backfill") or ())
+        if new:
+            values["backfill"] = sorted(new)
+
+    @property
+    def backfill(self) -> str:
+        """The condition of deals that hold values in fields that are new to us; "" where there is none."""
+        return self.fields.has_value(self.state.values.get("backfill") or ())
+
     def check_fields(self) -> None:
         """Raise ConfigError when a field is hidden without which there is no deal or no history."""
         for entity, needed in (("Opportunity", DEAL_NEEDED), ("OpportunityHistory", HISTORY_NEEDED)):
@@ -256,6 +278,7 @@ class Run:
         survey = self.survey
         if not self.stages.rows:
             self.stages = StageBook(self.sync.cursors.get("stages", {}), survey.rows("stages"))
+        self._keep_currency()
         self.context = MapContext(
             pipelines=pipelines_of(survey.rows("record_types")),
             labels=self.fields.labels,
@@ -263,15 +286,30 @@ class Run:
             outcomes=self.stages.outcomes(),
             lost_reason_field=self.settings.lost_reason_field,
             zero_amount=self.settings.zero_amount,
-            home_currency=mapping.corporate_currency(survey.rows("currencies")),
+            home_currency=mapping.corporate_currency(survey.rows("currencies"))
+            or self.settings.default_currency
+            or self.state.values.get("currency")
+            or None,
         )
+
+    def _keep_currency(self) -> None:
+        """Remember the currency of an org that has only one."""
+        if "org_settings" not in self.survey.pages:
+            return
+        found = self.survey.org_currency()
+        self.survey.pages.pop("org_settings")
+        self.state.values["currency"] = found or ""
+        if not found and not self.settings.default_currency:
+            message = "the org has one currency, and Salesforce does not tell which: amounts are without one. Set default_currency."
+            self.warnings.append(Warn(code="no_currency", message=message))
 
     def source_info(self) -> SourceInfo:
         """Who this org is."""
         rows = self.survey.rows("organization")
-        if not rows:
+        if not rows and "organization" not in self.survey.unread:
             raise ConfigError("Organization has no row for the API user; it must be able to read its own org.")
-        org = rows[0]
+        # A stand-in that has no such object is told apart from others by its address.
+        org = rows[0] if rows else {"Id": urlsplit(self.api.instance_url).netloc}
         return SourceInfo(
             account_id=org["Id"],
             name=org.get("Name") or org["Id"],

@@ -65,6 +65,10 @@ class SalesforceSettings(ConnectorSettings, frozen=True, kw_only=True, forbid_un
         str | None,
         msgspec.Meta(description="API name of the field that says why a deal was lost, e.g. Loss_Reason__c."),
     ] = None
+    default_currency: Annotated[
+        str | None,
+        msgspec.Meta(description="Currency of an org that has only one (ISO code), where Salesforce does not tell it."),
+    ] = None
     endpoint_override: Annotated[
         str | None, msgspec.Meta(description="Stand-in for Salesforce on this machine (tests, sandbox); loopback only.")
     ] = None
@@ -81,6 +85,9 @@ class SalesforceSettings(ConnectorSettings, frozen=True, kw_only=True, forbid_un
             raise ValueError(f"api_version must look like 62.0 and be at least {_OLDEST}.")
         if self.lost_reason_field is not None and not re.fullmatch(r"\w+", self.lost_reason_field):
             raise ValueError("lost_reason_field must be an API name, such as Loss_Reason__c.")
+
+        if self.default_currency is not None and not re.fullmatch(r"[A-Z]{3}", self.default_currency):
+            raise ValueError("default_currency must be an ISO code, such as EUR.")
 
     @property
     def login_domain(self) -> str:

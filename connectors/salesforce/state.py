@@ -9,6 +9,8 @@ described_at  when the field lists were asked for, by our clock; fields: the lis
 gap           live deals that are known not to be held (set aside as unreadable), so that counting them again is no news
 dropped       columns of small tables that this org refused
 dated         the org has dated rates
+currency      the currency of an org that has only one, "" where Salesforce did not tell it
+backfill      fields that are new to us, whose values in deals that do not change are still to be read
 """
 
 from __future__ import annotations

@@ -105,6 +105,8 @@ class Survey:
         #: The describe answers of this sync, for FieldDefs.
         self.described: dict[str, Any] = {}
         self.tables: dict[str, list[Row]] = {}
+        #: Small tables that this org does not have, or does not show.
+        self.unread: set[str] = set()
         self.pages: dict[str, Any] = {}
         self.counts: dict[str, int] = {}
         self.warnings: list[Warn] = []
@@ -126,6 +128,13 @@ class Survey:
     def describe(self, *objects: str) -> None:
         """The next `ask` also describes these objects."""
         self._due = objects
+
+    def org_currency(self) -> str | None:
+        """The currency of an org that has only one, by its settings (Connect REST API, features of the organization)."""
+        body = self.pages.get("org_settings")
+        features = body.get("features") if isinstance(body, dict) else None
+        code = features.get("defaultCurrencyIsoCode") if isinstance(features, dict) else None
+        return code if isinstance(code, str) and len(code) == 3 else None
 
     def rows(self, name: str) -> list[Row]:
         """Rows of a small table; none where it cannot be read."""
@@ -170,7 +179,8 @@ class Survey:
 
     def _say_unread(self, name: str, error: RefusedError) -> None:
         entity = _TABLES[name][0]
-        if name == "organization":
+        self.unread.add(name)
+        if name == "organization" and error.code not in ("INVALID_TYPE", "NOT_FOUND"):
             raise ConfigError(f"{error} The API user must be able to read Organization.")
         if name in ("currencies", "dated_rates", "processes") and error.code in ("INVALID_TYPE", "NOT_FOUND"):
             return  # such an org has none

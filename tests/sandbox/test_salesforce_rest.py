@@ -631,6 +631,15 @@ def test_a_single_currency_org_knows_no_currencies():
         assert raw.error("SELECT CurrencyIsoCode FROM Opportunity")[1] == "INVALID_FIELD"
 
 
+@pytest.mark.parametrize("is_multi", [True, False])
+def test_the_organization_tells_its_currency_only_where_it_has_one(is_multi):
+    with serve(World(seed=4, deals=5, multi_currency=is_multi)) as org, session_to(org) as session:
+        raw = Raw(org, session)
+        features = raw.get("connect/organization").json()["features"]
+        assert features["multiCurrency"] is is_multi
+        assert features.get("defaultCurrencyIsoCode") == (None if is_multi else "USD")
+
+
 def test_currencies_tell_units_per_home_unit(raw):
     rates = {r["IsoCode"]: r for r in raw.rows("SELECT IsoCode, ConversionRate, IsCorporate FROM CurrencyType")}
     assert rates["USD"]["IsCorporate"] is True

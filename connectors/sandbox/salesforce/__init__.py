@@ -112,7 +112,7 @@ def serve(
     `history_stamp_on_delete` False, `nulls_on_delete` () (fields that queryAll shows empty on deleted deals),
     `pod` "5g" and `org_number` 1 (ids), `shuffle` None (seed: rows without ORDER BY come in no order), `page_cap` None (rows
     per page at most, even 1), `max_locators` 10, `locator_seconds` two days, `session_seconds` None, `daily_limit` 100000,
-    `used_elsewhere` 18, `composite_query_all` True, `query_timeout_rows` None, `tick_per_call` 0 (seconds that the world's
+    `used_elsewhere` 18, `composite_query_all` True, `connect_enabled` True, `query_timeout_rows` None, `tick_per_call` 0 (seconds that the world's
     clock moves per call), `bulk_enabled` True, `bulk_polls` 1, `bulk_chunk` 50000, `bulk_refuses` () (objects),
     `bulk_late_errors` False (bad SOQL fails the job instead of the call), `bulk_job_limit` 10000.
     """

@@ -31,6 +31,7 @@ class Metadata:
             "versions": self._versions,
             "resources": self._resources,
             "userinfo": self._userinfo,
+            "org_settings": self._org_settings,
             "limits": self._limits,
             "sobjects": self._sobjects,
             "sobject": self._sobject,
@@ -53,6 +54,20 @@ class Metadata:
     def _userinfo(self, parts: Parts, request: Request) -> Response:
         found = {"user_id": self.org.sessions.user_id, "organization_id": self.org.sessions.org_id}
         found |= {"preferred_username": self.org.credentials.username, "zoneinfo": "America/New_York"}
+        return Response(200, to_json(found, pretty=pretty(request)))
+
+    def _org_settings(self, parts: Parts, request: Request) -> Response:
+        """Connect REST API: the currency stands there only where the org has one."""
+        if not self.org.connect_enabled:
+            raise RestError(
+                403, "FUNCTIONALITY_NOT_ENABLED", "Chatter is not enabled for your organization or user type."
+            )
+        is_multi = "CurrencyType" in self.org.objects
+        features: dict[str, Any] = {"chatter": True, "multiCurrency": is_multi}
+        if not is_multi:
+            features["defaultCurrencyIsoCode"] = self.org.world.home_currency
+        found = {"accessTimeout": 120, "features": features, "name": "Acme Sandbox", "orgId": self.org.sessions.org_id}
+        found |= {"userSettings": {"userId": self.org.sessions.user_id, "timeZone": {"name": "America/New_York"}}}
         return Response(200, to_json(found, pretty=pretty(request)))
 
     def _limits(self, parts: Parts, request: Request) -> Response:

@@ -84,6 +84,7 @@ class Org:
         self.locator_seconds: float = take("locator_seconds", 2 * 86_400)
         self.page_cap: int | None = take("page_cap", None)
         self.composite_query_all: bool = take("composite_query_all", True)
+        self.connect_enabled: bool = take("connect_enabled", True)
         self.query_timeout_rows: int | None = take("query_timeout_rows", None)
         self.tick_per_call: float = take("tick_per_call", 0.0)
         self.api_disabled = False

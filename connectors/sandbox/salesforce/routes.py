@@ -42,6 +42,7 @@ _ROUTES = [
             _V + r"/ui-api/object-info/(?P<name>\w+)/picklist-values/(?P<record_type>\w+)/(?P<field>\w+)",
             "picklist_values",
         ),
+        ("GET", _V + r"/connect/organization", "org_settings"),
         ("POST", _V + r"/jobs/query", "job_create"),
         ("GET", _V + r"/jobs/query", "jobs"),
         ("GET", _V + r"/jobs/query/(?P<id>\w+)", "job_status"),

@@ -249,14 +249,27 @@ def test_currency_rates_count_in_the_corporate_currency():
         assert of(records, SourceInfo)[0].home_currency == "USD"
 
 
-def test_an_org_with_one_currency_has_no_rates_and_deals_say_none(tmp_path):
+def test_an_org_with_one_currency_has_no_rates_and_its_deals_are_in_it(tmp_path):
     world = World(seed=5, deals=60, multi_currency=False)
     with lab(tmp_path, world=world) as org:
         assert org.sync().status == "complete"
         org.assert_true()
-        assert set(org.deals("currency").values()) == {(None,)}
-        org.minutes(20)
+        assert set(org.deals("currency").values()) == {("USD",)}
+        assert org.query("select count(*) from landing.currency_rates") == [(0,)]
+        org.minutes(60 * 25)
         assert org.sync().parts == 0
+        assert org.org.org.subcalls["org_settings"] == 1  # asked once, then remembered
+
+
+@pytest.mark.parametrize("known", [None, "CHF"])
+def test_where_salesforce_does_not_tell_the_currency_a_setting_does(tmp_path, known):
+    world = World(seed=5, deals=20, multi_currency=False)
+    settings = {"default_currency": known} if known else {}
+    with lab(tmp_path, world=world, settings=settings, connect_enabled=False) as org:
+        report = org.sync()
+        assert report.status == "complete"
+        assert set(org.deals("currency").values()) == {(known,)}
+        assert ("no_currency" in {notice.code for notice in report.warnings}) is (known is None)
 
 
 def test_rows_in_no_order_are_read_all_the_same(tmp_path, monkeypatch):
@@ -418,6 +431,14 @@ def test_a_replay_of_stored_rows_changes_nothing(tmp_path):
         assert report.status == "complete"
         assert {name: (rows.read, rows.changed) for name, rows in report.rows.items() if rows.changed} == {}
         assert report.rows["deals"].read >= 50
+
+
+def test_a_stand_in_without_an_organization_is_known_by_its_address():
+    with serve(World(seed=2, deals=12)) as org:
+        org.hide_object("Organization")
+        records = standalone(org).run()
+        assert of(records, SourceInfo)[0].account_id.endswith(".salesforce.com")
+        assert len(of(records, Deal)) == 12
 
 
 def test_the_source_says_who_it_is_and_where_a_deal_is_seen():

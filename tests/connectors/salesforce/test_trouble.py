@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from connectors.salesforce.fields import Field, Fields
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.salesforce import serve
 from connectors.sandbox.world import World
@@ -170,6 +171,45 @@ def test_a_field_that_is_hidden_between_syncs_is_dropped_and_told_and_comes_back
     org.world.advance(days=0.01, changes=3)
     assert org.sync().status == "complete"
     assert '"LeadSource"' in max(org.deals("updated_at, raw").values())[1]
+
+
+def test_a_field_that_is_new_to_us_is_read_in_deals_that_did_not_change(org):
+    """A21: their stamps do not move for it."""
+    org.org.hide_field("Opportunity", "Score__c")
+    org.sync()
+    assert '"Score__c"' not in "".join(raw for (raw,) in org.deals("raw").values())
+    org.org.show_field("Opportunity", "Score__c")
+    org.minutes(25 * 60)
+    assert org.sync().status == "complete"
+    wanted = {org.id(deal.id) for deal in org.world.live() if deal.custom.get("score") is not None}
+    assert {
+        key for key, (raw,) in org.deals("raw").items() if '"Score__c":' in raw and '"Score__c":null' not in raw
+    } == wanted
+    assert org.sync().parts == 0
+
+
+def test_values_of_a_new_field_wait_for_a_full_sync_where_they_are_very_many(org, monkeypatch):
+    monkeypatch.setattr("connectors.salesforce.deals.BULK_FROM", 5)
+    org.org.hide_field("Opportunity", "Score__c")
+    org.sync()
+    org.org.show_field("Opportunity", "Score__c")
+    org.minutes(25 * 60)
+    report = org.sync()
+    assert [w.message for w in report.warnings if w.code == "new_fields"]
+    assert report.rows["deals"].changed <= 1  # the newest, which the overlap brings again
+    assert org.sync(full=True).rows["deals"].changed > 5
+
+
+def test_a_checkbox_counts_as_filled_in_only_when_it_is_ticked():
+    known = Fields(
+        [
+            Field("A__c", "boolean", "A"),
+            Field("B__c", "string", "B"),
+            Field("C__c", "textarea", "C", is_filterable=False),
+        ]
+    )
+    assert known.has_value(["A__c", "B__c", "C__c"]) == "(A__c = true OR B__c != null)"
+    assert known.has_value(["C__c"]) == ""
 
 
 def test_hidden_fields_are_named(org):
