@@ -11,7 +11,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 _WIDTH = 760
 _LABEL = 235
-_BAR = 265
+_BAR = 245
 _ROW = 26
 _TOP = 44
 _INK, _FAINT, _LINE = "#1b2733", "#6b7785", "#d7dde3"
@@ -61,7 +61,7 @@ def svg(title: str, bars: Sequence[Bar]) -> str:
             parts.append(
                 f'<rect x="{_LABEL + 10}" y="{top + 3}" width="{width}" height="18" rx="3" fill="{bar.colour}"/>'
             )
-        parts.append(_text(_LABEL + 20 + _BAR, top + 16, _short(bar.text, 38), _FAINT, size=12))
+        parts.append(_text(_LABEL + 20 + _BAR, top + 16, _short(bar.text, 43), _FAINT, size=12))
     if not bars:
         parts.append(_text(16, _TOP + 14, "nothing to show yet", _FAINT))
     return "".join([*parts, "</svg>"])

@@ -7,6 +7,7 @@ import dagster as dg
 import jsonschema
 import pytest
 import yaml
+from dagster._core.remote_representation.external_data import RepositorySnap
 
 from connectors.sdk import registry
 from dagster_project.components import CrmSource
@@ -85,3 +86,15 @@ def test_a_wrong_answer_is_a_sentence_and_writes_nothing(shell, params, said):
         scaffold(folder, **params)
     assert said in caught.value.message
     assert not folder.exists()
+
+
+def test_what_the_pages_are_told_of_a_source_holds_no_secret(shell):
+    """Not even one that somebody wrote into the YAML."""
+    folder = shell.root / "defs" / "eu"
+    folder.mkdir()
+    (folder / "defs.yaml").write_text(
+        f"type: {SOURCE_TYPE}\nattributes:\n  source: eu\n  connector: hubspot\n  config: {{access_token: planted-S3cret}}\n"
+    )
+    told = dg.serialize_value(RepositorySnap.from_def(load_project(shell.root).get_repository_def()))
+    assert "go_on_eu" in told
+    assert "S3cret" not in told
