@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import json
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from dagster_project.cli import OK, Context, Result
 from dagster_project.cli_output import table
@@ -24,10 +25,13 @@ from main.stages as s inner join main.pipelines as p on p.pipeline_key = s.pipel
 order by p.source_key, p.pipeline, s.outcome = 'open' desc, s.stage_order nulls last, s.stage
 """
 _REVIEW = """
-select source_key, pipeline, stage, canonical_stage, suggested_stage, review_reason, deal_count, open_deal_count, mapping_explanation,
-       candidates, stage_key
+select source_key, pipeline, stage, canonical_stage, suggested_stage, review_reason, deal_count, open_deal_count, deal_amount,
+       amount_missing_count, mapping_explanation, candidates, stage_key
 from ops.stage_mapping_review order by deal_count desc, source_key, pipeline, stage
 """
+_DECIDE = """\
+Amounts are in the reporting currency. To decide: `muara stages suggest --write` puts these stages into the mapping file, commented out;
+say there what each counts as, then `muara build`."""
 
 
 def list_stages(args: argparse.Namespace, context: Context) -> Result:
@@ -56,23 +60,23 @@ def unmapped(args: argparse.Namespace, context: Context) -> Result:
     rows = query(hub_of(args, context).home.published, _REVIEW).dicts()
     if not rows:
         return Result(OK, rows, "Every stage is placed.")
-    shown = (
-        "source_key",
-        "pipeline",
-        "stage",
-        "canonical_stage",
-        "suggested_stage",
-        "deal_count",
-        "open_deal_count",
-        "review_reason",
-    )
-    header = ("source", "pipeline", "stage", "counts as", "perhaps", "deals", "open", "why it is here")
-    text = table([[row[name] for name in shown] for row in rows], header)
-    return Result(
-        OK,
-        rows,
-        f"{text}\n\nDecide them in the stage mapping file (`stage_mapping` of the Warehouse component); then `muara build`.",
-    )
+    header = ("source", "pipeline", "stage", "counts as", "perhaps", "deals", "open", "amount", "why it is here")
+    cells = [
+        [
+            *(row[name] for name in ("source_key", "pipeline", "stage", "canonical_stage")),
+            _perhaps(row),
+            *(row[name] for name in ("deal_count", "open_deal_count", "deal_amount", "review_reason")),
+        ]
+        for row in rows
+    ]
+    told = [f"  {row['stage']}: {row['mapping_explanation']}" for row in rows]
+    return Result(OK, rows, "\n".join([table(cells, header, right=(5, 6, 7)), "", *told, "", _DECIDE]))
+
+
+def _perhaps(row: dict[str, Any]) -> str | None:
+    """What the stage may be: other answers with their scores, else what its place hints at."""
+    candidates = json.loads(row["candidates"] or "[]")
+    return ", ".join(f"{stage} {score:.2f}" for stage, score in candidates[:2]) or row["suggested_stage"]
 
 
 def classify(args: argparse.Namespace, context: Context) -> Result:

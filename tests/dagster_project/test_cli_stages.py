@@ -2,6 +2,8 @@
 
 import pytest
 
+from warehouse.published import query
+
 LABELS = "id,label,note\n7,Penawaran dikirim,x\n8,Closed Won,y\n9,Zxqv,z\n"
 
 
@@ -94,3 +96,54 @@ def test_settings_may_be_tried_on_a_sheet(hub):
     assert "key        Deal, Company" in done.out or "Deal + Company" in done.out
     assert "unknown setting 'lokale'" in hub("sheets", "inspect", "sheets/tracker.csv", "--set", "lokale=id").err
     assert "write it as setting=value" in hub("sheets", "inspect", "sheets/tracker.csv", "--set", "locale").err
+
+
+def test_unmapped_deals_stay_in_every_table_under_their_own_label(doubtful):
+    """B6: they are counted and listed with amounts and what to do, and a warning names the stage."""
+    rows = doubtful("stages", "unmapped", "--json").data
+    assert (rows[0]["deal_amount"], rows[0]["review_reason"], rows[0]["candidates"]) == ("100.00", "unmapped", "[]")
+    out = doubtful("stages", "unmapped").out
+    assert "Zxqv: none: no word of the label is in the dictionary → unmapped" in out
+    assert "`muara stages suggest --write`" in out
+    published = doubtful.root / ".muara" / "muara.duckdb"
+    deals = query(published, "select stage_key, canonical_stage, outcome from main.deals where name = 'Delta'").rows
+    assert deals == (("tracker:default:zxqv", "unmapped", "open"),)
+    for table in ("stage_intervals", "stage_bottlenecks", "stalled_deals"):
+        found = query(published, f"select count(*) from main.{table} where stage_key = 'tracker:default:zxqv'").rows
+        assert found[0][0] >= 1, table
+    check = query(
+        published, "select severity, failing_count, sample from ops.checks where check_name = 'unmapped_stages'"
+    ).rows
+    assert check[0][:2] == ("warn", 1)
+    assert "Zxqv" in check[0][2]
+
+
+def test_a_changed_answer_warns_once_and_pins_freeze_the_present_ones(doubtful):
+    """A better dictionary must not rewrite last year in silence: the mapping file stands in for it here."""
+    settings = doubtful.root / "defs" / "warehouse" / "defs.yaml"
+    settings.write_text(settings.read_text() + "  stage_mapping: stage_mapping.yaml\n")
+    path = doubtful.root / "stage_mapping.yaml"
+    path.write_text("stages:\n  - {label: Lead, canonical_stage: nurture}\n")
+    assert doubtful("build").code == 0
+    check = (
+        "select failing_count, sample from ops.checks where check_name = 'canonical_stage_unchanged_since_last_build'"
+    )
+    warned = query(doubtful.root / ".muara" / "muara.duckdb", check).rows[0]
+    assert warned[0] == 1
+    assert "prospecting" in warned[1]
+    assert "nurture" in warned[1]
+    assert doubtful("stages", "pin", "--write").code == 0
+    assert doubtful("build").code == 0
+    assert query(doubtful.root / ".muara" / "muara.duckdb", check).rows[0][0] == 0
+    rows = {row["stage"]: row for row in doubtful("stages", "list", "--json").data}
+    assert (rows["Closed Won"]["canonical_stage"], rows["Closed Won"]["mapping_method"]) == ("won", "mapping")
+    assert (rows["Lead"]["canonical_stage"], rows["Zxqv"]["canonical_stage"]) == ("nurture", "unmapped")
+
+
+def test_a_broken_mapping_file_stops_the_build_with_line_and_advice(hub):
+    settings = hub.root / "defs" / "warehouse" / "defs.yaml"
+    settings.write_text(settings.read_text() + "  stage_mapping: stage_mapping.yaml\n")
+    (hub.root / "stage_mapping.yaml").write_text("stages:\n  - label: Zxqv\n    canonical_stage: negotation\n")
+    done = hub("build")
+    assert done.code == 1
+    assert "stage_mapping.yaml, entry 1 (line 2): canonical_stage is 'negotation'; it must be one of" in done.err

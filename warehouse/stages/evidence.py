@@ -26,6 +26,10 @@ class Evidence(msgspec.Struct, frozen=True):
     probability: float | None = None
     place: float | None = None
 
+    def __str__(self) -> str:
+        named = [name for name, seen in (("place", self.place), ("probability", self.probability)) if seen is not None]
+        return " and ".join(named)
+
     def distance(self, stage: str) -> float | None:
         """How far the stage is from its usual probability and place; None off the ladder or without evidence."""
         if stage not in _USUAL:

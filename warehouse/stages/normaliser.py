@@ -118,6 +118,8 @@ def _answer(
         if label.outcome == "open" and said in _CLOSED:
             why = f"{opinion.why}, though the CRM keeps it open"
             opinion = msgspec.structs.replace(opinion, why=why, flagged=True)
+        if said is None and opinion.stage is not None and not opinion.flagged:
+            opinion = msgspec.structs.replace(opinion, why=_doubted(opinion, threshold))
         return _finished(opinion, said, outcome, evidence)
     words = f" ({opinion.why})" if opinion.stage else ""
     stage = verdict.stage if verdict.confidence >= threshold else None
@@ -130,6 +132,12 @@ def _answer(
         flagged=verdict.flagged,
     )
     return _finished(told, stage, verdict.outcome, evidence)
+
+
+def _doubted(opinion: Opinion, threshold: float) -> str:
+    """The explanation of an answer that is not sure enough to be published."""
+    found = opinion.why.removesuffix(f" → {opinion.stage}")
+    return f"{found} → perhaps {opinion.stage}, but {opinion.score:.2f} sure is too little ({threshold:.2f} needed) → {UNMAPPED}"
 
 
 def _mapped(label: StageLabel, entry: MappingEntry) -> StageAnswer:
@@ -212,11 +220,12 @@ def _read(everything: Sequence[Reading], evidence: Evidence) -> Opinion:
     least = max((reading.letters for reading in everything[:1] if reading.known > 0.99), default=0)
     readings = [r for r in everything if (r.stages or r.negator) and (r.letters >= least or r.known < 0.99)]
     if not readings:
-        reason = (
-            "the label's words are known, but none says a stage"
-            if everything
-            else "no word of the label is in the dictionary"
-        )
+        reason = "no word of the label is in the dictionary"
+        if everything:
+            all_known = everything[0].known > 0.99
+            reason = (
+                f"{'the words of the label' if all_known else 'the words it has in the dictionary'} do not say a stage"
+            )
         return Opinion(None, 0.0, "none", f"none: {reason} → {UNMAPPED}")
     first = _spokesman(readings)
     if first.negator:
@@ -231,12 +240,12 @@ def _read(everything: Sequence[Reading], evidence: Evidence) -> Opinion:
     why = f"dictionary: {_named(first)}"
     chosen = _chosen(first, score, evidence)
     if chosen is not None and chosen != stage:
-        why, stage, score = f"{why}, by its place and probability", chosen, max(score, _CHOSEN)
+        why, stage, score = f"{why}, by its {evidence}", chosen, max(score, _CHOSEN)
     elif chosen is not None:
-        why, score = f"{why}, confirmed by its place and probability", max(score, _CHOSEN)
+        why, score = f"{why}, confirmed by its {evidence}", max(score, _CHOSEN)
     rivals = [rival for rival in first.rivals if rival != stage]
     if rivals:
-        why = f"{why}; also names {' and '.join(rivals)}"
+        why = f"{why}; could also be {' or '.join(rivals)}"
     candidates = _merged((*first.stages[1:], (first.stages[0][0], score), *others), stage)
     return Opinion(stage, score, "dictionary", f"{why} → {stage}", candidates, bool(rivals), first.edge)
 

@@ -35,9 +35,11 @@ select
     a.mapping_confidence,
     a.mapping_explanation,
     case
-        when a.canonical_stage <> 'unmapped' then 'contradiction'
-        when a.mapping_method <> 'none' then 'low confidence'
-        else 'unmapped'
+        when a.canonical_stage = 'unmapped' and a.mapping_method = 'none' and a.candidates = '[]' then 'unmapped'
+        when a.canonical_stage = 'unmapped' then 'low confidence'
+        when a.mapping_explanation like 'renamed from %' then 'renamed'
+        when a.mapping_explanation like '%could also be %' then 'ambiguous'
+        else 'contradiction'
     end as review_reason,
     coalesce(c.deal_count, 0) as deal_count,
     coalesce(c.open_deal_count, 0) as open_deal_count,
