@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -81,14 +82,25 @@ def show_ui(root: Path, *, port: int) -> None:
             "MUARA_AS_OF": AS_OF,
         }
         command = [str(tool), "dev", "--host", "127.0.0.1", "--port", str(port)]
-        process = subprocess.Popen(command, cwd=root, env={**os.environ, **own})
+        # A stop from outside comes to us alone: as an exception it takes Dagster's four processes along.
+        # A shell's background job ignores SIGINT, and so would they, which is how dg stops them.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
-            process.wait()
-        except KeyboardInterrupt:
-            # The terminal has told Dagster too; it needs a moment to stop its services.
-            process.wait(timeout=60)
+            _until_stopped(subprocess.Popen(command, cwd=root, env={**os.environ, **own}))
         finally:
-            process.terminate()
+            signal.signal(signal.SIGTERM, before)
+
+
+def _until_stopped(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        # The terminal has told Dagster too; it needs a moment to stop its services.
+        process.wait(timeout=60)
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
 
 
 @contextmanager

@@ -1,13 +1,17 @@
 """The demo, as `make demo` runs it: six sources through Dagster, tables that hold together, queries that run."""
 
+import contextlib
 import json
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from connectors.sdk.clock import SystemClock
+from dagster_project import demo as demo_module
 from dagster_project import headlines
 from dagster_project.cli import Context, main
 from warehouse.published import query
@@ -93,3 +97,24 @@ def test_unknown_is_a_dash_in_headline_tables():
     }
     text = headlines._systems([row])
     assert text.splitlines()[-1].split() == ["proposal", "a", "2", "0", "0", "-", "*", "-", "-"]
+
+
+def test_a_stop_from_outside_takes_dagster_along(tmp_path, monkeypatch):
+    """SIGTERM reaches `muara demo --ui` alone; Dagster's services must not go on without it."""
+    started = []
+
+    class Stub(subprocess.Popen):
+        def __init__(self, command, **options):
+            super().__init__([sys.executable, "-c", "import time; time.sleep(60)"])
+            started.append(self)
+
+        def wait(self, timeout=None):
+            if timeout is None:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().wait(timeout)
+
+    monkeypatch.setattr(demo_module, "served", contextlib.nullcontext)
+    monkeypatch.setattr(demo_module.subprocess, "Popen", Stub)
+    with pytest.raises(SystemExit):
+        demo_module.show_ui(tmp_path, port=1)
+    assert started[0].poll() is not None
