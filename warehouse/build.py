@@ -18,12 +18,13 @@ import duckdb
 import msgspec
 
 from connectors.sdk.clock import Clock
-from warehouse import ops, publish
+from warehouse import ops, publish, rooms
 from warehouse.home import Home
 from warehouse.landing import reading
 from warehouse.runner import (
     MODELS,
     AnyModel,
+    Check,
     CheckResult,
     ModelError,
     add_comments,
@@ -176,46 +177,48 @@ class _Job:
         self, con: duckdb.DuckDBPyConnection, at_sequence: Mapping[str, int]
     ) -> tuple[dict[str, int], tuple[CheckResult, ...]]:
         models = all_models(self.mapping, self.inputs.settings.thresholds.mapping_confidence)
-        # Each statement outside a transaction waits for the disk; hundreds of small ones belong into two.
-        con.begin()
+        checks = _all_checks(models)
         self._inputs(con, at_sequence)
-        con.commit()
         done = iter(range(len(models)))
-        run_models(con, models, on_model=lambda table: self.on_progress(table, next(done), len(models)))
+        unneeded = rooms.last_uses(models, checks)
+        run_models(
+            con,
+            models,
+            on_model=lambda table: self.on_progress(table, next(done), len(models)),
+            after_model=lambda table: rooms.drop(con, unneeded.get(table, ())),
+        )
+        self.on_progress("checks", len(models), len(models))
+        # Each statement outside a transaction waits for the disk; hundreds of small ones belong into one.
         con.begin()
         ops.create_previous_answers(con, self.previous.stage_answers if self.previous else {})
-        checks = self._checks(con, models)
-        ops.create_checks(con, checks, as_of=utc_text(self.as_of))
+        results = tuple(run_check(con, check) for check in checks)
+        ops.create_checks(con, results, as_of=utc_text(self.as_of))
         ops.create_build_info(con, self._info(at_sequence))
-        _drop_intermediate(con, models)
+        con.execute("drop schema landing cascade")
+        con.commit()
+        rooms.close_staging(con, models)
+        con.begin()
         for model in models:
             if model.about.kept:
                 add_comments(con, model.table, model.about)
         ops.add_own_comments(con)
         con.commit()
-        return _row_counts(con), checks
+        return _row_counts(con), results
 
     def _inputs(self, con: duckdb.DuckDBPyConnection, at_sequence: Mapping[str, int]) -> None:
         """Everything the models read: landing views, settings, seeds, what the sync reports say."""
-        for schema in ("landing", "staging", "ops"):
-            con.execute(f"create schema {schema}")
+        con.begin()
+        con.execute("create schema ops")
         con.execute((MODELS / "macros.sql").read_text(encoding="utf-8"))
         self.snapshot.create_views(con, at_sequence=at_sequence)
+        link_stages(con, self.mapping)
+        ops.create_sync_runs(con, self.snapshot)
+        con.commit()
+        rooms.open_staging(con)
         create_settings(con, self.inputs.settings, as_of=utc_text(self.as_of))
         create_seeds(con, self.inputs.settings, self.inputs.project)
-        link_stages(con, self.mapping)
         connectors = {source.source_key: source.connector for source in self.inputs.sources}
         ops.create_source_status(con, self.snapshot, connectors, at_sequence=at_sequence)
-        ops.create_sync_runs(con, self.snapshot)
-
-    def _checks(self, con: duckdb.DuckDBPyConnection, models: Sequence[AnyModel]) -> tuple[CheckResult, ...]:
-        wanted = [check for model in models for check in model.checks()] + ops.CHECKS
-        names = [check.name for check in wanted]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise ModelError(f"check names must be unique over the project: {', '.join(sorted(twice))}")
-        self.on_progress("checks", len(models), len(models))
-        return tuple(run_check(con, check) for check in wanted)
 
     def _info(self, at_sequence: Mapping[str, int]) -> dict[str, str]:
         settings = self.inputs.settings
@@ -297,11 +300,13 @@ def _one_culprit(checks: Sequence[CheckResult]) -> str | None:
     return None
 
 
-def _drop_intermediate(con: duckdb.DuckDBPyConnection, models: Sequence[AnyModel]) -> None:
-    con.execute("drop schema landing cascade")
-    for model in models:
-        if not model.about.kept:
-            con.execute(f"drop table {model.table}")
+def _all_checks(models: Sequence[AnyModel]) -> list[Check]:
+    wanted = [check for model in models for check in model.checks()] + ops.CHECKS
+    names = [check.name for check in wanted]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ModelError(f"check names must be unique over the project: {', '.join(sorted(twice))}")
+    return wanted
 
 
 def _row_counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:

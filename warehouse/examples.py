@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from warehouse.runner import MODELS, Example, Model, columns_of, insert_rows
+from warehouse.runner import MODELS, Example, Model, insert_rows
 from warehouse.seeds import create_settings
 from warehouse.settings import Thresholds, WarehouseSettings
 
@@ -25,13 +25,17 @@ class ExampleError(AssertionError):
     """The model gives other rows than the worked example; the message shows both."""
 
 
-def schemas_of(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """Columns and types of every table and view of a build, by `schema.table`."""
+def schemas_of(con: duckdb.DuckDBPyConnection) -> Schemas:
+    """Columns and types of every table and view of a build, by `schema.table`; of a running build too, where `staging` is a database."""
     rows = con.execute(
-        "select distinct schema_name, table_name from duckdb_columns() "
-        "where schema_name in ('landing', 'staging', 'main', 'ops') and not internal order by all"
+        "select case when database_name = 'staging' then database_name else schema_name end as schema, table_name, "
+        "column_name, data_type from duckdb_columns() where not internal order by schema, table_name, column_index"
     ).fetchall()
-    return {f"{schema}.{table}": columns_of(con, f'"{schema}"."{table}"') for schema, table in rows}
+    found: dict[str, dict[str, str]] = {}
+    for schema, table, column, kind in rows:
+        if schema in ("landing", "staging", "main", "ops"):
+            found.setdefault(f"{schema}.{table}", {})[column] = kind
+    return found
 
 
 def run_example(model: Model, example: Example, schemas: Schemas) -> None:

@@ -213,7 +213,11 @@ def _key_check(model: Model) -> Iterable[Check]:
 
 
 def run_models(
-    con: duckdb.DuckDBPyConnection, models: Sequence[AnyModel], *, on_model: Callable[[str], None] = lambda table: None
+    con: duckdb.DuckDBPyConnection,
+    models: Sequence[AnyModel],
+    *,
+    on_model: Callable[[str], None] = lambda table: None,
+    after_model: Callable[[str], None] = lambda table: None,
 ) -> None:
     """Create every table in the given order. A failing model raises ModelError naming it."""
     for model in models:
@@ -222,9 +226,17 @@ def run_models(
             if isinstance(model, PythonModel):
                 model.run(con)
             else:
-                con.execute(f'create table "{model.schema}"."{model.name}" as {model.sql}')
+                con.execute(f"create {_target(model)} as {model.sql}")
         except duckdb.Error as error:
             raise ModelError(f"model {model.table} failed: {error}") from error
+        after_model(model.table)
+
+
+def _target(model: Model) -> str:
+    # DuckDB looks a temporary table up under `main` too, and never writes it into the file.
+    if model.schema == "main" and not model.about.kept:
+        return f'temp table "{model.name}"'
+    return f'table "{model.schema}"."{model.name}"'
 
 
 def add_comments(con: duckdb.DuckDBPyConnection, table: str, about: Description) -> None:

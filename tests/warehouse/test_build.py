@@ -14,7 +14,7 @@ import pytest
 from connectors.sdk.clock import FakeClock
 from connectors.sdk.records import Pipeline, Record, Stage
 from tests.warehouse.scripted import INFO, START, Land, Scripted, change, deal, history
-from warehouse import ops, publish
+from warehouse import ops, publish, rooms
 from warehouse.build import BuildInputs, BuildResult, ConfiguredSource, run_build
 from warehouse.examples import Schemas, run_example, schemas_of
 from warehouse.home import LockedError
@@ -308,17 +308,16 @@ def test_a_build_that_dies_at_a_write_is_repaired_by_the_next_one(built: Hub) ->
 @pytest.fixture(scope="module")
 def schemas(tmp_path_factory: pytest.TempPathFactory) -> Schemas:
     """Columns of every table, from a build of nothing (landing views included)."""
-    from warehouse import build
-
     found: dict[str, Any] = {}
-    plain = build._drop_intermediate
+    plain = ops.create_build_info
 
-    def look_first(con: duckdb.DuckDBPyConnection, models: Any) -> None:
+    def look_first(con: duckdb.DuckDBPyConnection, info: Any) -> None:
         found.update(schemas_of(con))
-        plain(con, models)
+        plain(con, info)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "_drop_intermediate", look_first)
+        patch.setattr(rooms, "last_uses", lambda models, checks: {})
+        patch.setattr(ops, "create_build_info", look_first)
         Hub(tmp_path_factory.mktemp("empty")).build()
     return found
 
