@@ -11,7 +11,8 @@ Source: vendor's Bulk API 2.0 guide, read 2026-11.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -124,6 +125,10 @@ class Jobs:
         """Watch a job; the next look comes soon again."""
         self._open[name], self._looks = job, 0
 
+    def has_ended(self, name: str) -> bool:
+        """True when a look has shown its end already."""
+        return name in self._ended
+
     def end_of(self, name: str) -> JobEnd:
         """How the job of that name ended; waits for it. One that does not end in time comes in the state it is in."""
         while name not in self._ended:
@@ -144,6 +149,27 @@ class Jobs:
         return self._ended.pop(name)
 
 
+class Ahead:
+    """Chunks of which the first is fetched at once, in a thread, while other chunks are worked through. Close it in any case."""
+
+    def __init__(self, found: Generator[Chunk]) -> None:
+        self._found = found
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="muara-ahead")
+        self._first = self._pool.submit(next, found, None)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """All chunks, once. What went wrong with the first is raised here."""
+        first = self._first.result()
+        if first is not None:
+            yield first
+            yield from self._found
+
+    def close(self) -> None:
+        """Wait for what is under way; nothing more is fetched."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._found.close()
+
+
 def _look(api: Api, job: Job, what: str) -> JobEnd:
     try:
         told = api.get(job.path(), what=what)
@@ -157,7 +183,7 @@ def _look(api: Api, job: Job, what: str) -> JobEnd:
 
 def chunks(
     api: Api, job: Job, *, rows: int, width: int, what: str = "bulk", most: int | None = None
-) -> Iterator[Chunk]:
+) -> Generator[Chunk]:
     """The results from the job's locator on. `rows`: how many there are; `width`: columns; `most`: rows a chunk at most.
 
     Many narrow rows are fetched two chunks at once, wide ones in chunks of a bounded size one after another.

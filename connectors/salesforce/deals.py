@@ -6,7 +6,7 @@ behind: the cursor moves over a deal only after the deal's history was yielded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from connectors.salesforce import history, mapping, soql
-from connectors.salesforce.bulk import Chunk, JobEnd, chunks
+from connectors.salesforce.bulk import Ahead, Chunk, JobEnd, chunks
 from connectors.salesforce.errors import RefusedError
 from connectors.salesforce.rows import Row, raw_of, rows_of_csv, texts_of_csv
 from connectors.salesforce.run import BULK_FROM, Run
@@ -81,6 +81,8 @@ class Deals:
         self.live = 0
         self.rejected = 0
         self.history_count = 0
+        self._history_end: JobEnd | None = None
+        self._ahead: Ahead | None = None
 
     # --- the whole -------------------------------------------------------------------------------------------------------------------
 
@@ -92,7 +94,11 @@ class Deals:
             if self.feeds_sweep:
                 yield SweepEnd(stream="deals", complete=False)
         if run.read is not None:
-            yield from self._in_bulk(run.read)
+            try:
+                yield from self._in_bulk(run.read)
+            finally:
+                if self._ahead is not None:
+                    self._ahead.close()
         else:
             yield from self._in_pages()
         if run.state.is_whole:
@@ -356,6 +362,7 @@ class Deals:
             if not end.is_complete:
                 yield from self._instead(end)
                 return
+            self._fetch_histories_ahead()
             for chunk, rows in self._chunk_rows(end, "Opportunity", len(run.fields.read)):
                 yield from self.take(rows, shelf if read.history is not None else None)
                 if chunk is not None or len(self._pending) >= _FLUSH_DEALS:
@@ -381,9 +388,17 @@ class Deals:
         run.scans["deals"] = Scan(run.api, run.deals())
         yield from self._in_pages()
 
+    def _fetch_histories_ahead(self) -> None:
+        """The first histories come while deals are worked through, where their job has ended with the deals' own."""
+        if not self.run.jobs.has_ended("history"):
+            return
+        end = self._history_end = self._ended("history")
+        if end.is_complete:
+            self._ahead = Ahead(self._chunks(end, "history", len(self.run.history_columns)))
+
     def _histories_in_bulk(self, shelf: Shelf) -> Iterator[Record]:
         run = self.run
-        end = self._ended("history")
+        end = self._history_end or self._ended("history")
         if not end.is_complete:
             run.warnings.append(_failed("histories", end))
             for heap in shelf.heaps():
@@ -393,7 +408,7 @@ class Deals:
             return
         done = 0
         types, width = run.survey.fields["OpportunityHistory"].types, len(run.history_columns)
-        for chunk in self._chunks(end, "history", width):
+        for chunk in self._ahead or self._chunks(end, "history", width):
             for deal_id, raw in texts_of_csv(chunk.data, types, "OpportunityId", count=chunk.count):
                 shelf.add(deal_id or "", raw)
                 done += 1
@@ -419,7 +434,7 @@ class Deals:
             yield chunk, []
         self._check_total(entity, end, total)
 
-    def _chunks(self, end: JobEnd, what: str, width: int) -> Iterator[Chunk]:
+    def _chunks(self, end: JobEnd, what: str, width: int) -> Generator[Chunk]:
         size = self.run.sync.page_size
         most = None if size is None else max(size, 200)
         return chunks(self.run.api, end.job, rows=end.rows, width=width, what=f"bulk.{what}", most=most)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,24 @@ def test_items_beyond_the_memory_limit_lie_in_files_and_come_back(monkeypatch):
     for heap in heaps:
         of_one = [int(item) for item in heap if int(item) % 300 == int(heap[0]) % 300]
         assert of_one == sorted(of_one)
+
+
+def test_the_first_chunk_is_fetched_ahead_and_its_trouble_shows_when_it_is_wanted():
+    began = threading.Event()
+
+    def found(trouble=None):
+        began.set()
+        if trouble:
+            raise trouble
+        yield from (1, 2, 3)
+
+    ahead = bulk.Ahead(found())
+    assert began.wait(5)
+    assert list(ahead) == [1, 2, 3]
+    ahead.close()
+    unwanted = bulk.Ahead(found(ValueError("not wanted")))
+    unwanted.close()
+    wanted = bulk.Ahead(found(ValueError("wanted")))
+    with pytest.raises(ValueError, match="wanted"):
+        list(wanted)
+    wanted.close()
