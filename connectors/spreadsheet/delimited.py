@@ -50,7 +50,7 @@ def find_encoding(path: Path, file: str, configured: str | None, language: str |
     told = configured is not None or language is not None
     shown = None if told else _by_header(head[:8000])
     name = configured or shown or words.code_page(language)
-    how = "" if told else "its header has words of that code page" if shown else ASSUMED
+    how = "" if told else "its words are of that code page" if shown else ASSUMED if _has_letters(head, name) else ""
     try:
         with path.open(encoding=name, errors="strict", newline="") as text:
             while text.read(_BLOCK):
@@ -62,6 +62,11 @@ def find_encoding(path: Path, file: str, configured: str | None, language: str |
             f"{file}: byte {error.start} is not text in {name}. Set `encoding`, or save the file as CSV in UTF-8."
         ) from None
     return name, how
+
+
+def _has_letters(head: bytes, name: str) -> bool:
+    """Whether there are letters on which code pages differ; signs such as € are the same in most of them."""
+    return any(ch > "\x7f" and ch.isalpha() for ch in head.decode(name, "replace"))
 
 
 def _refuse_mixed(head: bytes, file: str) -> None:
@@ -77,7 +82,7 @@ def _refuse_mixed(head: bytes, file: str) -> None:
 
 
 def _by_header(head: bytes) -> str | None:
-    """The code page in which most cells of the first lines are headers that we know by more than plain letters, None without any."""
+    """The code page in which most cells of the first lines are words that we know by more than plain letters, None without any."""
     start = head.rsplit(b"\n", 1)[0] if b"\n" in head else head
     hits: dict[str, int] = {}
     for page in words.code_page_names():
@@ -85,7 +90,7 @@ def _by_header(head: bytes) -> str | None:
             cells = {cell.strip(' "') for cell in re.split(r"[;,\t|\r\n]", start.decode(page))}
         except UnicodeDecodeError:
             continue
-        hits[page] = sum(1 for cell in cells if not cell.isascii() and words.fold(cell) in words.spelled_headers())
+        hits[page] = sum(1 for cell in cells if not cell.isascii() and words.fold(cell) in words.spelled())
     best = max(hits, key=lambda page: hits[page], default="")
     return best if hits.get(best) else None
 

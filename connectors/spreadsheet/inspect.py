@@ -179,7 +179,10 @@ def _day_from(snapshot: Snapshot, asked: SpreadsheetSettings) -> str:
     if snapshot.day:
         return "from the file's name"
     at = snapshot.modified_at.astimezone(UTC)
-    return f"undated: true whenever it is read (last changed {at:%Y-%m-%d %H:%M} UTC), unless a tab or an 'as of' line names a day"
+    return (
+        f"no day in the name, so it counts as of the moment it is read (last saved {at:%Y-%m-%d %H:%M} UTC). "
+        "Dated copies in one folder make a history"
+    )
 
 
 class _Look:
@@ -214,6 +217,7 @@ class _Look:
     def _emission(self, emission: Emission) -> None:
         stages: dict[str, list[tuple[str, int | None]]] = {}
         count = 0
+        said: set[str] = set()
         self.sample = []
         for record in emission.records():
             if isinstance(record, Deal):
@@ -225,7 +229,9 @@ class _Look:
             elif isinstance(record, Reject) and not record.is_dropped:
                 self.rejects.append(record.detail)
             elif isinstance(record, Warn) and record.code != "rows_read":
-                self.warnings.append(record.message)
+                said.add(record.code)
+                if record.code != "currency_unknown" or "currency_sign_unclear" not in said:
+                    self.warnings.append(record.message)
                 self.has_unknown_currency = self.has_unknown_currency or record.code == "currency_unknown"
         self.deal_count = count
         shown = tuple(pair for pairs in stages.values() for pair in pairs)
@@ -283,7 +289,7 @@ class _Look:
             rows_rejected=rejected,
             dropped=plan.dropped,
             stages=tuple(sorted(stages, key=lambda pair: (pair[1] is None, pair[1] or 0))),
-            stage_order_from=ordered or "the words themselves",
+            stage_order_from=ordered or "what the words mean",
         )
 
     def _propose(self, tables: list[Surveyed] | Any) -> None:
@@ -323,7 +329,8 @@ class _Look:
             )
         if self.has_unknown_currency:
             self.checks.setdefault(
-                "default_currency", "nothing tells the currency of some amounts; say which (for example IDR)"
+                "default_currency",
+                "DECIDE: nothing tells the currency of some amounts; say which, for example IDR or USD",
             )
         dated = [
             plan.head.headers[index].text

@@ -385,7 +385,7 @@ def wide_columns(head: Head, held: list[Profile], claimed: set[int], *, is_asked
         profile = held[header.index]
         if profile.filled and not (profile.is_dates or _partly(profile)):
             continue
-        known = words.rung(name) is not None
+        known = words.rung(name) is not None and not _is_plan(header)
         if known or (is_asked and profile.filled and not _is_other_date(header)):
             found.append((name, header.index))
     dated = sum(1 for _, index in found if held[index].filled)
@@ -403,6 +403,13 @@ def _between(head: Head, held: list[Profile], claimed: set[int], found: list[tup
         if name is not None and header.index not in known and header.index not in claimed and is_date:
             known[header.index] = name
     return [(known[index], index) for index in sorted(known)]
+
+
+def _is_plan(header: Header) -> bool:
+    """Whether a header is the name of a date ahead ("Data de fechamento"), though a stage's name stands in it."""
+    name = words.fold_header(header.given)
+    found = {field for field, _ in words.synonyms().get(name, ()) if name not in words.weak_headers()}
+    return bool(found & {"expected_close_date", "last_activity_at", "next_activity_at", "updated_at"})
 
 
 def _is_other_date(header: Header) -> bool:

@@ -35,9 +35,9 @@ _ORDER = (
 
 def text(found: Inspection) -> str:
     """What was understood, what to look at, and the source to keep."""
-    lines = [found.path]
+    lines = [_summary(found)]
     for day, reason, names in found.snapshots:
-        lines.append(f"  snapshot   {day + ' (' + reason + ')' if day else reason}: {names}")
+        lines.append(f"  date       {names}: {day + ', ' + reason if day else reason}")
     lines += [f"  ERROR      {error}" for error in found.errors]
     before: object = None
     for sheet in found.sheets:
@@ -47,14 +47,47 @@ def text(found: Inspection) -> str:
     if found.first_rows:
         lines += ["", "First rows", *(f"  {row}" for row in found.first_rows)]
     if found.sample:
-        lines += ["", f"First deals (of {found.deal_count})", *(f"  {_deal(deal)}" for deal in found.sample)]
+        lines += ["", f"First deals (of {found.deal_count})", *_deals(found.sample)]
     if found.rejects:
-        lines += ["", f"Rejected rows: {found.reject_count}", *(f"  {reject}" for reject in found.rejects)]
+        lines += ["", f"Rows that cannot be deals: {found.reject_count}", *(f"  {reject}" for reject in found.rejects)]
     if found.warnings:
         lines += ["", "Worth a look", *(f"  - {warning}" for warning in found.warnings)]
     if found.proposal:
-        lines += ["", "A source that loads it (into defs/sources/defs.yaml)", "", yaml(found)]
+        lines += ["", "A source that loads it (save it as defs/sources/defs.yaml, then `muara sync`)", "", yaml(found)]
     return "\n".join(lines)
+
+
+#: What one row is, by layout.
+_ROW_IS = {
+    "current_state": "each row is a deal as it stands now",
+    "wide": "each row is a deal, with the day on which it reached each stage",
+    "log": "each row is a change of a deal's stage",
+    "grouped": "each row is a deal, under the stage of its group",
+    "kanban": "each cell is a deal, under its stage",
+    "sheet_per_stage": "each row is a deal; the tab is its stage",
+    "sheet_per_period": "each row is a deal; the tab is the period",
+    "sheet_per_owner": "each row is a deal; the tab is its owner",
+}
+
+
+def _summary(found: Inspection) -> str:
+    """The first line: is it understood, how many deals, how much is there to look at."""
+    if found.errors:
+        return f"{found.path}: cannot be loaded as it is (see ERROR)."
+    deals = "1 deal" if found.deal_count == 1 else f"{found.deal_count:,} deals"
+    history = (
+        " with the history of their stages" if any(sheet.layout in ("wide", "log") for sheet in found.sheets) else ""
+    )
+    count = len(found.warnings)
+    look = (
+        "nothing is in doubt"
+        if not count
+        else "1 thing is worth a look"
+        if count == 1
+        else f"{count} things are worth a look"
+    )
+    days = f" in the latest of {len(found.snapshots)} dated copies" if len(found.snapshots) > 1 else ""
+    return f"{found.path}: {deals}{history}{days}; {look}."
 
 
 def _where(sheet: SheetView) -> str:
@@ -73,8 +106,20 @@ def _rows(sheet: SheetView) -> list[str]:
         f"  rows       {sheet.rows_read} below the header = {kept} kept + {dropped} left out + {sheet.rows_rejected} rejected"
     ]
     for reason, rows in sheet.dropped.items():
-        lines.append(f"             {reason}: row {', '.join(map(str, rows[:10]))}{' ...' if len(rows) > 10 else ''}")
+        lines.append(
+            f"             left out as {_LEFT_OUT.get(reason, reason)}: row {', '.join(map(str, rows[:10]))}{' ...' if len(rows) > 10 else ''}"
+        )
     return lines
+
+
+_LEFT_OUT = {
+    "total": "a total",
+    "repeated_header": "the header once more",
+    "note": "a note",
+    "group_label": "the name of a group",
+    "title": "a title",
+    "duplicate_row": "equal to an earlier row",
+}
 
 
 def _stages(sheet: SheetView) -> list[str]:
@@ -82,12 +127,12 @@ def _stages(sheet: SheetView) -> list[str]:
         return []
     known = [label for label, place in sheet.stages if place is not None]
     unknown = [label for label, place in sheet.stages if place is None]
-    lines = [f"  stages     {' > '.join(known)} (order: {sheet.stage_order_from})"]
-    return [*lines, f"             place not known: {', '.join(unknown)}"] if unknown else lines
+    lines = [f"  stages     {' > '.join(known)} (order from {sheet.stage_order_from})"] if known else []
+    return [*lines, f"  stages     place in the funnel not known: {', '.join(unknown)}"] if unknown else lines
 
 
 def _sheet(sheet: SheetView) -> list[str]:
-    lines = [_where(sheet), f"  layout     {sheet.layout}: {sheet.reason}"]
+    lines = [_where(sheet), f"  layout     {sheet.layout} ({_ROW_IS.get(sheet.layout, '')}): {sheet.reason}"]
     above = f"; above it: {' | '.join(sheet.above[:4])}" if sheet.above else ""
     lines.append(
         f"  header     {'row ' + str(sheet.header_row) if sheet.header_row else 'none; columns by letter'}{above}"
@@ -116,10 +161,34 @@ def _table(columns: tuple[ColumnView, ...]) -> list[str]:
     ]
 
 
-def _deal(deal: dict[str, Any]) -> str:
-    return "  ".join(
-        f"{name.removesuffix('_id') if name != 'deal_id' else 'key'}={value}" for name, value in deal.items()
-    )
+_SHOWN = {
+    "name": "deal",
+    "company_name": "company",
+    "stage_id": "stage",
+    "status": "status",
+    "amount": "amount",
+    "currency": "",
+    "expected_close_date": "expected close",
+    "owner_id": "owner",
+    "url": "stands in",
+}
+
+
+def _deals(sample: tuple[dict[str, Any], ...]) -> list[str]:
+    """The first deals as a small table; columns that nobody filled are left out."""
+    names = [name for name in _SHOWN if any(name in deal for deal in sample)]
+    rows = [[_SHOWN[name] for name in names]]
+    rows += [
+        [
+            " ".join(str(deal.get(name, "-")).split())[:28] if name != "url" else str(deal.get(name, ""))
+            for name in names
+        ]
+        for deal in sample
+    ]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(names))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 def yaml(found: Inspection) -> str:

@@ -93,9 +93,9 @@ def notes_of(plan: SheetPlan) -> Iterator[str]:
             continue
         text = _marks(amounts, locale)
         if field == "probability":
-            text = "percent points" if plan.percent_points else "shares of 1, or with a percent sign"
+            text = "25 means 25 %" if plan.percent_points else "0.25 or 25% means 25 %"
             text = text if amounts.readable_share else "words, kept as they are"
-        yield f"numbers in {plan.head.headers[at].label!r}: {text}"
+        yield f"{'chances' if field == 'probability' else 'amounts'} in {plan.head.headers[at].label!r}: {text}"
 
 
 def _order(column: dates.DateColumn, locale: words.Locale | None) -> str:

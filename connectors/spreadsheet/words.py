@@ -113,9 +113,10 @@ def synonyms() -> dict[str, tuple[tuple[str, str], ...]]:
 
 
 @cache
-def spelled_headers() -> frozenset[str]:
-    """Folded headers with all their accents."""
-    tables = (_load("headers")[field] for field in fields())
+def spelled() -> frozenset[str]:
+    """Folded headers, stages and outcomes with all their accents."""
+    tables = [_load("headers")[field] for field in fields()]
+    tables += [_load("words")[section] for section in ("ladder", "outcome_won", "outcome_lost", "outcome_open")]
     return frozenset(fold(name) for languages in tables for names in languages.values() for name in names)
 
 

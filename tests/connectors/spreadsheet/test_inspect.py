@@ -59,7 +59,8 @@ def test_the_text_says_what_a_sales_operations_person_wants_to_see(tmp_path):
     )
     text = look(path).to_text()
     for line in (
-        "layout     current_state: a stage column, one row for each deal",
+        "book.xlsx: 2 deals; 1 thing is worth a look.",
+        "layout     current_state (each row is a deal as it stands now): a stage column, one row for each deal",
         "header     row 3; above it: Sales tracker",
         "key        Deal ID: an id column, filled and unique",
         "rows       3 below the header = 2 kept + 1 left out + 0 rejected",
@@ -68,7 +69,7 @@ def test_the_text_says_what_a_sales_operations_person_wants_to_see(tmp_path):
         "weighted: never the amount",
         "(custom field)",
         "tabs without deals not read: Dashboard",
-        "currency=EUR",
+        "Alpha  lead   100     EUR  book.xlsx#Pipeline!A4",
         "connector: spreadsheet",
     ):
         assert line in text, line
@@ -100,7 +101,7 @@ def test_a_folder_of_snapshots_shows_each_day(tmp_path):
     for day in ("2024-01-31", "2024-02-29"):
         csv_file(tmp_path, "Deal,Stage\nA,Lead\n", f"p_{day}.csv")
     text = look(tmp_path).to_text()
-    assert "snapshot   2024-01-31 (from the file's name)" in text
+    assert "p_2024-01-31.csv: 2024-01-31, from the file's name" in text
     assert "layout, columns and key as before" in text
 
 
