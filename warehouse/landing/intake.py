@@ -10,6 +10,7 @@ import contextlib
 import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -72,11 +73,8 @@ Item = tuple[Any, str, str, Codec | None, Stamp, Content]
 _NO_CONTENT = Content(b"", b"", "")
 
 
-class _Deal(NamedTuple):
-    presence: str
-    pipeline_id: str | None
-    stage_id: str | None
-    status: str | None
+#: presence, pipeline_id, stage_id, status
+_Deal = tuple[str, str | None, str | None, str | None]
 
 
 class _Reject(NamedTuple):
@@ -85,9 +83,9 @@ class _Reject(NamedTuple):
     is_dropped: bool
 
 
-#: What is needed of a record once it is encoded.
+#: What is needed of a record once it is encoded; of a deal as a plain tuple in the order of `_Deal`, because one is made for each.
 _NEEDED: dict[type, Any] = {
-    Deal: lambda record: _Deal(record.presence, record.pipeline_id, record.stage_id, record.status),
+    Deal: attrgetter("presence", "pipeline_id", "stage_id", "status"),
     Reject: lambda record: _Reject(_plain(record.stream), record.key, record.is_dropped is True),
 }
 
@@ -149,13 +147,8 @@ class Intake:
         """Records taken and not handled yet."""
         return len(self._items)
 
-    @property
-    def is_full(self) -> bool:
-        """True when what was taken must be handled before more is taken."""
-        return len(self._items) >= BATCH or self._item_bytes >= _BATCH_BYTES
-
-    def take(self, record: Record) -> None:
-        """Take a record that `checked` let through. It counts as read at the present stamp."""
+    def take(self, record: Record) -> bool:
+        """Take a record that `checked` let through. It counts as read at the present stamp. True: `handle` must come before the next."""
         item = self._item(record)
         self._items.append(item)
         content = item[5]
@@ -163,6 +156,7 @@ class Intake:
             self._item_bytes += item[0].size if isinstance(item[0], Reading) else 0
         else:
             self._item_bytes += len(content[0]) + len(content[1])
+        return self._item_bytes >= _BATCH_BYTES or len(self._items) >= BATCH
 
     def handle(self) -> None:
         """Handle everything taken so far."""
@@ -297,7 +291,7 @@ class Intake:
         else:
             counts = self.counts(stream)
             counts.read += 1
-        digest = content.digest
+        digest = content[2]
         recent = self._contents.get(stream)
         if recent is None:
             recent = self._contents[stream] = Recent()
@@ -316,7 +310,7 @@ class Intake:
                 else:
                     counts.changed += 1
         if held is not None or self._presence.has_spoken:
-            kind = needed.presence if stream == "deals" else "present"
+            kind = needed[0] if stream == "deals" else "present"
             if fresh and held is not None and stream == "deals" and _has_moved(needed, held):
                 self._moved.add(key)
             if self._presence.has_spoken or held is None or held.presence != kind:

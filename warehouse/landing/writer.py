@@ -102,8 +102,7 @@ class Writer:
         checked(record)
         if type(record) in _UNUSUAL:
             record = self._looked_at(record)
-        self._intake.take(record)
-        if self._intake.is_full:
+        if self._intake.take(record):
             self.flush()
 
     def _looked_at(self, record: Record) -> Record:
