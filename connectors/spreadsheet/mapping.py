@@ -436,5 +436,5 @@ def is_kanban(head: Head, held: list[Profile]) -> bool:
     """Whether the headers are stages and the cells are cards."""
     named = [header for header in head.headers if header.given]
     stages = [header for header in named if words.rung(header.given) is not None]
-    cards = all(held[header.index].is_text or not held[header.index].filled for header in named)
-    return len(stages) >= 3 and len(stages) >= 0.7 * len(named) and cards
+    cards = [header for header in named if held[header.index].is_text or not held[header.index].filled]
+    return len(stages) >= 3 and min(len(stages), len(cards)) >= 0.7 * len(named)
