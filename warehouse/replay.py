@@ -28,6 +28,7 @@ from warehouse.landing.store import Store
 from warehouse.sync import Progress, open_landing
 
 _COMMIT_ROWS = 50_000
+_FETCHED_BYTES = 8_000_000
 _CODECS = {codec.stream: codec for codec in CODECS.values()}
 _HISTORY = "history_reads"
 #: Streams in the order in which they are mapped again.
@@ -335,7 +336,8 @@ class _Replay:
     def _query(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """Rows from a cursor of their own, because parts are written in between."""
         cursor = self.engine.con.cursor().execute(sql)
-        while rows := cursor.fetchmany(2000):
+        widest = max((part.width for part in self.start.parts), default=0)
+        while rows := cursor.fetchmany(max(1, min(2_000, _FETCHED_BYTES // max(widest, 1)))):
             yield from rows
 
     # --- out -------------------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ class LandingError(MuaraError):
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One Parquet file of one stream. `path` is relative to the source's folder; `min_seq`..`max_seq` are the commits whose rows it holds.
 
-    `width`: bytes of a row as text, on average; very wide rows are not compacted, because a writer holds many of them at once.
+    `width`: bytes of a row as text, on average; how many of them a writer and a reader hold at once follows from it.
     """
 
     stream: str
