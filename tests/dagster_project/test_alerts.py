@@ -3,10 +3,11 @@
 import http.server
 import json
 import threading
+from types import SimpleNamespace
 
 import pytest
 
-from dagster_project.alerts import AlertSettings, Known, stalled_news
+from dagster_project.alerts import AlertSettings, Known, check_news, post, stalled_news
 
 ALERTS = """\
 type: dagster_project.components.Alerts
@@ -20,6 +21,21 @@ Deal ID,Deal,Company,Stage,Amount,Created,Owner,Expected close
 2,Bravo,Globex,Closed Won,2500,2026-01-06,Bob,
 3,<!channel> Charlie,Initech,Lead,,2025-11-07,Ann,2025-12-02
 """
+
+
+DEAL = {
+    "deal_key": "a:1",
+    "source_key": "a",
+    "stage_key": "s1",
+    "stage": "Lead",
+    "name": "A|B",
+    "deal_url": "https://crm/1",
+    "days_in_stage": 40.0,
+    "threshold_days": 30.0,
+    "amount_reporting": 1200.0,
+    "reporting_currency": "USD",
+    "owner": None,
+}
 
 
 class Receiver:
@@ -67,6 +83,13 @@ def told(shell, receiver):
     return shell
 
 
+@pytest.fixture
+def broken(told):
+    """The same with a sheet that cannot be read: a failed sync is the cheapest news."""
+    (told.root / "sheets" / "tracker.csv").write_text("no,stage,here\n1,2,3\n")
+    return told
+
+
 def alerts(shell, form, more=""):
     (shell.root / "defs" / "alerts").mkdir(exist_ok=True)
     (shell.root / "defs" / "alerts" / "defs.yaml").write_text(ALERTS.format(form=form, more=more))
@@ -76,32 +99,29 @@ def events(messages, event):
     return [message for message in messages if message["event"] == event]
 
 
-def test_only_newly_stalled_deals_are_told(told, receiver):
+def test_only_what_is_new_of_a_build_is_told(told, receiver):
     assert told("run").code == 0
-    first = events(receiver.taken(), "stalled_deals")
-    assert [item["deal_key"] for item in first[0]["items"]] == ["tracker:3", "tracker:1"]
-    assert "2 deals have stalled" in first[0]["text"]
-    told("run")
-    assert receiver.taken() == []
+    messages = receiver.taken()
+    stalled = events(messages, "stalled_deals")[0]
+    assert [item["deal_key"] for item in stalled["items"]] == ["tracker:3", "tracker:1"]
+    assert "2 deals have stalled" in stalled["text"]
     sheet = told.root / "sheets" / "tracker.csv"
     sheet.write_text(STALLED + "4,Delta,Umbrella,Lead,10,2025-11-08,Bob,2025-12-03\n")
     told.clock.advance(hours=1)
     told("run")
-    assert [item["deal_key"] for item in events(receiver.taken(), "stalled_deals")[0]["items"]] == ["tracker:4"]
+    messages = receiver.taken()
+    assert [item["deal_key"] for message in messages for item in message["items"]] == ["tracker:4"]
 
 
-def test_a_failed_sync_is_told_once_and_its_recovery_once(told, receiver):
-    sheet = told.root / "sheets" / "tracker.csv"
-    good = sheet.read_text()
-    sheet.write_text("no,stage,here\n1,2,3\n")
+def test_a_failed_sync_is_told_once_and_its_recovery_once(broken, receiver):
     for _ in range(2):
-        assert told("sync").code == 1
+        assert broken("sync").code == 1
     messages = receiver.taken()
     assert [message["text"].splitlines()[0] for message in messages] == ["Sync of tracker failed"]
     assert messages[0]["items"][0]["reasons"]
-    sheet.write_text(good)
+    (broken.root / "sheets" / "tracker.csv").write_text(STALLED)
     for _ in range(2):
-        assert told("sync").code == 0
+        assert broken("sync").code == 0
     assert [message["text"] for message in receiver.taken()] == ["Sync of tracker is well again (it was failed)"]
 
 
@@ -112,58 +132,69 @@ def test_an_error_before_anything_is_read_is_told_too(told, receiver):
     assert "NO_SUCH_VARIABLE is not set" in receiver.taken()[0]["text"]
 
 
-def test_failing_checks_are_told_once_and_when_they_pass_again(told, receiver):
-    told.add("other", sheet=STALLED.replace("Lead", "Zxqv"))
-    told("run")
-    failing = events(receiver.taken(), "checks")[0]["items"]
-    assert {item["status"] for item in failing} == {"fail"}
-    told("build")
-    assert receiver.taken() == []
-    (told.root / "defs" / "other" / "defs.yaml").unlink()
-    (told.root / "defs" / "other").rmdir()
-    told("build")
-    assert "pass" in {item["status"] for item in events(receiver.taken(), "checks")[0]["items"]}
+def test_failing_checks_are_told_once_and_when_they_pass_again():
+    settings = AlertSettings(url="https://x")
+    late, broken = (check(name, severity) for name, severity in (("late", "warn"), ("broken", "error")))
+    news, known = check_news(SimpleNamespace(status="refused", failed_checks=[broken, late]), settings, Known())
+    assert news.title.startswith("Not published")
+    assert news.lines[0] == "- error: broken: 3 rows. What it means."
+    assert check_news(SimpleNamespace(status="refused", failed_checks=[broken, late]), settings, known)[0] is None
+    news, known = check_news(SimpleNamespace(status="published", failed_checks=[late]), settings, known)
+    assert (news.title, news.lines) == ("Checks of the warehouse", ["- passes again: broken"])
+    others = AlertSettings(url="https://x", sources=("elsewhere",))
+    assert check_news(SimpleNamespace(status="published", failed_checks=[late]), others, Known())[0] is None
 
 
-def test_a_receiver_that_is_down_breaks_nothing_and_is_told_later(told, receiver, caplog):
+def check(name, severity):
+    return SimpleNamespace(
+        name=name, severity=severity, failing=3, description="What it means.", source_keys=("tracker",)
+    )
+
+
+def test_a_receiver_that_is_down_breaks_nothing_and_is_told_later(broken, receiver, caplog):
     receiver.status = 500
-    done = told("run")
-    assert done.code == 0
+    assert broken("sync").code == 1
     assert "not told; the next run tries again" in caplog.text
-    receiver.status = 200
-    told("build")
-    assert events(receiver.taken(), "stalled_deals")[0]["items"]
-    told.env["HOOK"] = "http://127.0.0.1:9/x"
-    assert told("run").code == 0
-    del told.env["HOOK"]
-    assert told("run").code == 0
+    broken.env["HOOK"] = "http://127.0.0.1:9/x"
+    assert broken("sync").code == 1
+    del broken.env["HOOK"]
+    assert broken("sync").code == 1
     assert "HOOK is not set" in caplog.text
+    receiver.status, broken.env["HOOK"] = 200, receiver.url
+    broken("sync")
+    assert receiver.taken()[0]["items"][0]["status"] == "failed"
 
 
-def test_the_address_is_in_no_output_and_no_file(told, receiver, caplog):
+def test_the_address_is_in_no_output_and_no_file(broken, receiver, caplog):
     receiver.status = 404
-    said = [told("run"), told("run", "--json"), told("doctor"), told("build", "--debug")]
+    said = [broken("sync"), broken("sync", "--json"), broken("doctor"), broken("sync", "--debug")]
     text = "".join(one.out + one.err for one in said) + caplog.text
+    assert "not told" in text
     assert "planted-hook" not in text
-    written = [path for path in (told.root / ".muara").rglob("*") if path.is_file()]
+    written = [path for path in (broken.root / ".muara").rglob("*") if path.is_file()]
     assert [path for path in written if b"planted-hook" in path.read_bytes()] == []
 
 
-def test_slack_gets_text_that_no_deal_name_can_turn_into_a_mention(told, receiver):
-    alerts(told, "slack", "  events: [stalled_deals]\n")
-    told("run")
-    messages = receiver.taken()
-    assert [list(message) for message in messages] == [["text"]]
-    assert messages[0]["text"].startswith("[hub] 2 deals have stalled\n")
-    assert "&lt;!channel&gt; Charlie" in messages[0]["text"]
+def test_slack_gets_text_that_no_deal_name_can_turn_into_a_mention(receiver):
+    settings = AlertSettings(url=receiver.url)
+    news, _ = stalled_news([{**DEAL, "name": "<!channel> Charlie"}], settings, Known())
+    post(settings, news, project="hub")
+    assert receiver.taken() == [
+        {
+            "text": "[hub] 1 deal has stalled\n- <https://crm/1|&lt;!channel&gt; Charlie>: 40 days in Lead (usual limit 30), 1,200 USD"
+        }
+    ]
 
 
-def test_only_the_sources_and_events_asked_for_are_told(told, receiver):
-    told.add("other", sheet=STALLED)
-    alerts(told, "json", "  sources: [other]\n  events: [stalled_deals]\n")
-    told("run")
-    (message,) = receiver.taken()
-    assert {item["source_key"] for item in message["items"]} == {"other"}
+def test_only_the_sources_and_events_asked_for_are_told(broken, receiver):
+    settings = AlertSettings(url="https://x", sources=("b",))
+    news, _ = stalled_news([DEAL, {**DEAL, "deal_key": "b:1", "source_key": "b"}], settings, Known())
+    assert [item["deal_key"] for item in news.items] == ["b:1"]
+    alerts(broken, "json", "  events: [stalled_deals]\n")
+    broken("sync")
+    alerts(broken, "json", "  sources: [other]\n")
+    broken("sync")
+    assert receiver.taken() == []
 
 
 @pytest.mark.parametrize(
@@ -181,49 +212,25 @@ def test_a_mistake_in_the_yaml_is_named_with_file_and_keys(told, more, said):
     assert said in done.err
 
 
-def test_plain_http_is_for_this_machine_only(told, caplog):
-    told.env["HOOK"] = "http://hooks.example.com/x"
-    assert told("run").code == 0
+def test_plain_http_is_for_this_machine_only(broken, caplog):
+    broken.env["HOOK"] = "http://hooks.example.com/x"
+    broken("sync")
     assert "url must begin with https://" in caplog.text
 
 
 def test_a_deal_that_moves_on_and_stalls_again_is_told_again():
-    settings = AlertSettings(url="https://x", format="slack")
-    row = {
-        "deal_key": "a:1",
-        "source_key": "a",
-        "stage_key": "s1",
-        "stage": "Lead",
-        "name": "A|B",
-        "deal_url": "https://crm/1",
-    }
-    row |= {
-        "days_in_stage": 40.0,
-        "threshold_days": 30.0,
-        "amount_reporting": 1200.0,
-        "reporting_currency": "USD",
-        "owner": None,
-    }
-    first, known = stalled_news([row], settings, Known())
+    settings = AlertSettings(url="https://x")
+    first, known = stalled_news([DEAL], settings, Known())
     assert first.lines == ["- <https://crm/1|A¦B>: 40 days in Lead (usual limit 30), 1,200 USD"]
-    assert stalled_news([row], settings, known)[0] is None
+    assert stalled_news([DEAL], settings, known)[0] is None
     gone = stalled_news([], settings, known)[1]
-    assert stalled_news([row], settings, gone)[0] is not None
-    assert stalled_news([{**row, "stage_key": "s2"}], settings, known)[0] is not None
+    assert stalled_news([DEAL], settings, gone)[0] is not None
+    assert stalled_news([{**DEAL, "stage_key": "s2"}], settings, known)[0] is not None
 
 
 def test_a_long_list_is_cut_with_its_number():
-    settings = AlertSettings(url="https://x", format="discord")
-    base = {
-        "source_key": "a",
-        "stage_key": "s1",
-        "stage": "Lead",
-        "name": "@everyone",
-        "deal_url": None,
-        "owner": "Ann",
-    }
-    base |= {"days_in_stage": 40.0, "threshold_days": 30.0, "amount_reporting": None}
-    news, _ = stalled_news([{**base, "deal_key": f"a:{number}"} for number in range(25)], settings, Known())
+    deals = [{**DEAL, "deal_key": f"a:{number}", "name": "@everyone"} for number in range(25)]
+    news, _ = stalled_news(deals, AlertSettings(url="https://x", format="discord"), Known())
     assert news.text.splitlines()[0] == "25 deals have stalled"
     assert news.text.splitlines()[-1] == "... and 15 more"
     assert "@everyone" not in news.text
