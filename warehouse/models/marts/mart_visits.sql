@@ -1,4 +1,10 @@
 -- One row per visit of a living deal, in numbers only: what every mart over the path reads; gone before publishing.
+with meant as (
+    select canonical_stage, max(canonical_order) as canonical_order
+    from main.mart_stages
+    group by canonical_stage
+)
+
 select
     d.deal_no,
     iv.seq,
@@ -8,7 +14,12 @@ select
     -- 1000000 stands for +infinity: won is above every stage
     case when iv.outcome = 'open' then s.stage_order when iv.outcome = 'won' then 1000000 end as level,
     case when iv.outcome = 'open' then s.stage_rank end as stage_rank,
-    case when iv.outcome = 'open' then c.canonical_order when iv.outcome = 'won' and d.outcome = 'won' then 1000000 end as rung,
+    -- a visit counts as what its stage meant on that day, where that is not what it means today
+    case
+        when iv.outcome = 'open' and iv.canonical_stage <> s.canonical_stage then c.canonical_order
+        when iv.outcome = 'open' then s.canonical_order
+        when iv.outcome = 'won' and d.outcome = 'won' then 1000000
+    end as rung,
     iv.visit_number,
     iv.entered_at,
     local_date(iv.entered_at, st.reporting_timezone) as entered_date,
@@ -20,5 +31,5 @@ select
 from main.stage_intervals as iv
 inner join main.mart_deals as d on d.deal_key = iv.deal_key
 inner join main.mart_stages as s on s.stage_key = iv.stage_key
-left join staging.seed_canonical_stages as c on c.canonical_stage = iv.canonical_stage
+left join meant as c on c.canonical_stage = iv.canonical_stage
 cross join staging.settings as st
