@@ -362,8 +362,8 @@ class Deals:
             if not end.is_complete:
                 yield from self._instead(end)
                 return
-            self._fetch_histories_ahead()
             for chunk, rows in self._chunk_rows(end, "Opportunity", len(run.fields.read)):
+                self._fetch_histories_ahead()
                 yield from self.take(rows, shelf if read.history is not None else None)
                 if chunk is not None or len(self._pending) >= _FLUSH_DEALS:
                     yield from self.flush()
@@ -389,7 +389,7 @@ class Deals:
         yield from self._in_pages()
 
     def _fetch_histories_ahead(self) -> None:
-        """The first histories come while deals are worked through, where their job has ended with the deals' own."""
+        """The first histories come while deals are worked through (not before the deals themselves), where their job has ended already."""
         if not self.run.jobs.has_ended("history"):
             return
         end = self._history_end = self._ended("history")
