@@ -440,7 +440,9 @@ def classified_stages(hub: Hub, mapping: Any) -> list[tuple[Any, Any]]:
     from warehouse.published import query  # noqa: PLC0415
     from warehouse.stage_answers import LABELS_SQL, stage_labels  # noqa: PLC0415
     from warehouse.stages import classify  # noqa: PLC0415
+    from warehouse.stages.renames import kept_over_renames  # noqa: PLC0415
 
     labels = stage_labels(query(hub.home.published, LABELS_SQL).rows, mapping)
     threshold = hub.warehouse_settings().thresholds.mapping_confidence
-    return list(zip(labels, classify(labels, mapping, threshold=threshold), strict=True))
+    answers = kept_over_renames(labels, classify(labels, mapping, threshold=threshold))
+    return list(zip(labels, answers, strict=True))
