@@ -170,6 +170,7 @@ def map_columns(head: Head, table: Table, held: list[Profile], where: str, *, is
         claimed.add(found[0].index)
     if is_log:
         _settle_log(head, held, fields, matched)
+    notes += _misnamed(head, held, claimed, set(fields) | refused)
     return Mapping_(
         fields=fields,
         stage_dates=tuple(stage_dates),
@@ -178,6 +179,20 @@ def map_columns(head: Head, table: Table, held: list[Profile], where: str, *, is
         conflicts=tuple(conflicts),
         matched=matched,
     )
+
+
+def _misnamed(head: Head, held: list[Profile], claimed: set[int], taken: set[str]) -> list[str]:
+    """Notes on columns whose header plainly names a field that their cells cannot be ("Close date" full of clock times)."""
+    notes = []
+    for header in head.headers:
+        name = words.fold_header(header.given)
+        meant = [field for field, _ in words.synonyms().get(name, ()) if field in _WORTH_A_WORD and field not in taken]
+        if meant and header.index not in claimed and held[header.index].filled and name not in words.weak_headers():
+            notes.append(f"column {header.text!r} is named like {meant[0]!r} but holds something else")
+    return notes
+
+
+_WORTH_A_WORD = frozenset({"amount", "stage", "probability", "created_at", "closed_at", "expected_close_date"})
 
 
 def _settle_log(head: Head, held: list[Profile], fields: dict[str, int], matched: dict[str, str]) -> None:

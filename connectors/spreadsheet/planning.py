@@ -330,6 +330,7 @@ def _settle_layout(plan: SheetPlan, fit: list[SheetPlan]) -> None:
     elif _label_rows(plan):
         plan.layout, plan.reason = "grouped", "rows that hold only a stage head the deals below them"
     else:
+        _mention_gaps(plan)
         if len(tabs) > 1 and not plan.is_wide and "owner" not in plan.fields and plan is fit[0]:
             plan.warn(
                 "tabs_read_together",
@@ -362,6 +363,23 @@ def _is_grouped(plan: SheetPlan) -> bool:
             blanks += 1
     once = len(set(labels)) == len(labels) and len(labels) >= 2
     return bool(first_filled) and once and blanks > 0 and (counted or blanks >= len(labels))
+
+
+def _mention_gaps(plan: SheetPlan) -> None:
+    """Say that an owner or company stands only on the first row of what look like groups: the cells below are read as they are, empty."""
+    for field in ("owner", "company"):
+        index = plan.fields.get(field)
+        if index is None:
+            continue
+        cells = [text_of(row.cells[index]) for row in islice(plan.rows(), SAMPLE_ROWS) if row.dropped is None]
+        labels = [words.fold(cell) for cell in cells if cell]
+        blanks = len(cells) - len(labels)
+        if cells and cells[0] and len(labels) == len(set(labels)) >= 2 and blanks >= len(labels):
+            plan.warn(
+                f"{field}_only_on_first_rows",
+                f"{plan.where}, column {plan.head.headers[index].label!r}: stands only on the first row of each group; the rows below are read "
+                f"without {'an owner' if field == 'owner' else 'a company'}. Fill the column down if it belongs to them.",
+            )
 
 
 def _label_rows(plan: SheetPlan) -> bool:

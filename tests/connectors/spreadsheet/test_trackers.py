@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from connectors.sdk import records as rec
 from connectors.sdk.errors import ConfigError
 from tests.connectors.spreadsheet.sheets import csv_file, read, xlsx_file
 
@@ -154,3 +155,25 @@ def test_an_unclear_last_contact_does_not_stop_the_deals(tmp_path):
     assert got.deals["a"].expected_close_date == date(2024, 5, 14)
     assert got.deals["a"].last_activity_at is None
     assert "'Last contact': left empty, because every date may be" in got.warnings["dates_left_empty"]
+
+
+def test_a_column_that_is_not_what_its_header_says_is_mentioned(tmp_path):
+    got = read(csv_file(tmp_path, "Deal,Stage,Close date,Amount\nA,Lead,soonish,free\nB,Won,later,cheap\n"))
+    assert got.deals["a"].custom_fields == {"Close date": "soonish", "Amount": "free"}
+    said = [warn.message for warn in got.of(rec.Warn) if warn.code == "columns_in_doubt"]
+    assert any("'Close date' is named like 'expected_close_date' but holds something else" in text for text in said)
+    assert any("'Amount' is named like 'amount' but holds something else" in text for text in said)
+
+
+def test_an_owner_on_the_first_row_of_each_group_only_is_mentioned(tmp_path):
+    got = read(csv_file(tmp_path, "Owner,Deal,Stage\nAnn,A,Lead\n,B,Won\nBob,C,Lead\n,D,Lost\n"))
+    assert got.deals["b"].owner_id is None
+    assert "Fill the column down" in got.warnings["owner_only_on_first_rows"]
+
+
+def test_day_zero_of_a_workbook_is_no_day(tmp_path):
+    rows = [["Deal", "Stage", "Close date"], ["A", "Lead", date(1900, 1, 1)], ["B", "Won", date(2024, 5, 14)]]
+    got = read(xlsx_file(tmp_path, {"S": [*rows, ["C", "Lead", date(2024, 5, 15)]]}))
+    assert got.deals["a"].expected_close_date is None
+    assert got.deals["b"].expected_close_date == date(2024, 5, 14)
+    assert "C2" in got.warnings["unreadable_cells"]
