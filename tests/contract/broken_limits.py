@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -171,14 +172,9 @@ class PlansByReading(Acme):
 class _CallForEach(Acme):
     """For those that ask for each history by itself."""
 
-    workers = 0
-
     def histories(self, deal_ids):
         for found in self.asked(lambda key: list(Acme.histories(self, [key])), deal_ids):
             yield from found
-
-    def asked(self, ask, deal_ids):
-        return self.api.calls.map(ask, deal_ids, workers=self.workers)
 
 
 @breaks(limits.slow_answers_are_waited_for_together)
@@ -193,7 +189,14 @@ class OneAfterAnother(_CallForEach):
 class AllAtOnce(_CallForEach):
     """Starts the calls for all histories at once, however many there are."""
 
-    workers = 500
+    def asked(self, ask, deal_ids):
+        gate = threading.Barrier(max(1, len(deal_ids)))
+
+        def together(key):
+            gate.wait(30)
+            return ask(key)
+
+        return self.api.calls.map(together, deal_ids, workers=500)
 
     def pages(self, since):
         yield [row for rows in Acme.pages(self, since) for row in rows]
