@@ -79,8 +79,8 @@ class Backfill:
         self._given_up: dict[str, str] = dict(cursor.get("given_up") or {})
         #: Deals that moved and came back to the stage and status that landing holds: it cannot know that they wait.
         self._waiting: dict[str, None] = dict.fromkeys(cursor.get("waiting") or ())
-        #: (pipeline, stage) that only histories name.
-        self.unknown_stages: dict[tuple[str, str], None] = {}
+        #: (pipeline, stage) that only histories name, until somebody gave them a name; kept over a sync that a budget ends.
+        self.unnamed: dict[tuple[str, str], None] = {(key[0], key[1]): None for key in cursor.get("unnamed") or ()}
 
     def needs(self, deal: Snapshot, held: HeldDeal | None) -> bool:
         """Whether stage, status or their times differ from what the last complete reading was made for."""
@@ -173,9 +173,12 @@ class Backfill:
             yield rejected("stage_changes", {}, error, key=deal.deal_id)
             return 0
         yield reading
+        unnamed = len(self.unnamed)
         for change in reading.stage_changes:
             if change.to_stage_id not in self._run.known.pipeline_of and change.to_stage_id not in mapping.CLOSED:
-                self.unknown_stages[(change.to_pipeline_id or deal.pipeline_id or "", change.to_stage_id)] = None
+                self.unnamed[(change.to_pipeline_id or deal.pipeline_id or "", change.to_stage_id)] = None
+        if len(self.unnamed) > unnamed:
+            yield self.checkpoint()
         if reading.complete:
             self._given_up.pop(deal.deal_id, None)
             return 0
@@ -183,10 +186,12 @@ class Backfill:
         return 1
 
     def checkpoint(self) -> Checkpoint:
-        """What the next sync must know: deals given up until they change, and those that still wait."""
+        """What the next sync must know: deals given up until they change, those that still wait, stages without a name."""
         cursor: dict[str, object] = {"given_up": _last(self._given_up)}
         if self._waiting:
             cursor["waiting"] = list(_last(self._waiting))
+        if self.unnamed:
+            cursor["unnamed"] = [list(key) for key in self.unnamed]
         return Checkpoint(stream="stage_changes", cursor=cursor)
 
 

@@ -71,6 +71,7 @@ class Deals:
         # The newest time received, so that a late commit stays inside; but no commit is later than hours, and a quiet company is not listed again.
         mark = latest(newest, began - _LATEST_COMMIT)
         yield Checkpoint(stream="deals", cursor=next_cursor(cursor, mark, not_after=began))
+        yield from self._gone_stages()
         yield from self.backfill.backlog()
         yield from self.backfill.histories()
         yield from self._gone_stages()
@@ -103,12 +104,19 @@ class Deals:
 
     def _gone_stages(self) -> Iterator[Record]:
         """Stages that only history names: perhaps Pipedrive still knows a name (1 token each), else the id is the name."""
-        missing = list(self.backfill.unknown_stages)
+        missing = list(self.backfill.unnamed)
         held = self._sync.held.versions("stages", [stage_key(*key) for key in missing])
-        unheld = [key for key in missing if stage_key(*key) not in held]
-        for pipeline_id, stage_id in unheld[:_MOST_STAGE_LOOKUPS]:
-            row = self._run.api.stage(stage_id) or {}
-            name = str(row.get("name") or f"Stage {stage_id}")
-            yield Stage(
-                pipeline_id=pipeline_id, stage_id=stage_id, name=name, outcome="open", is_archived=True, raw=row
-            )
+        looked_up = 0
+        for pipeline_id, stage_id in missing:
+            if stage_key(pipeline_id, stage_id) not in held and looked_up < _MOST_STAGE_LOOKUPS:
+                looked_up += 1
+                row = self._run.api.stage(stage_id) or {}
+                name = str(row.get("name") or f"Stage {stage_id}")
+                yield Stage(
+                    pipeline_id=pipeline_id, stage_id=stage_id, name=name, outcome="open", is_archived=True, raw=row
+                )
+            elif stage_key(pipeline_id, stage_id) not in held:
+                continue
+            del self.backfill.unnamed[pipeline_id, stage_id]
+        if missing:
+            yield self.backfill.checkpoint()

@@ -30,13 +30,14 @@ class Hub:
         config = {"api_token": company.credentials.api_token, "base_url": company.url, **settings}
         self.settings = load(Pipedrive.Settings, config, where="test")
 
+    def connector(self) -> Pipedrive:
+        return Pipedrive(self.settings, source_key="pipedrive")
+
     def sync(self, **options: Any) -> SyncReport:
         self.company.reset_log()
         budget = DailyBudget(self.home.budget, clock=self.clock, ceiling=self.settings.daily_call_budget)
         policy = CallPolicy("pipedrive", clock=self.clock, rng=random.Random(1), budget=budget)
-        return run_sync(
-            Pipedrive(self.settings, source_key="pipedrive"), home=self.home, clock=self.clock, calls=policy, **options
-        )
+        return run_sync(self.connector(), home=self.home, clock=self.clock, calls=policy, **options)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect() as con:
@@ -120,28 +121,6 @@ def test_only_deals_that_moved_cost_a_changelog(company: PipedriveServer, tmp_pa
     assert company.calls["changelog"] == 2
     hub.sync()
     assert company.calls["changelog"] == 0
-
-
-def test_a_budget_smaller_than_the_backfill_goes_on_the_next_day_and_ends_equal(
-    company: PipedriveServer, tmp_path: Path
-) -> None:
-    """A14."""
-    whole = Hub(company, tmp_path / "whole")
-    whole.sync()
-    hub = Hub(company, tmp_path / "days", daily_call_budget=800)
-    statuses = []
-    for _ in range(8):
-        before = company.tokens
-        statuses.append(hub.sync().status)
-        assert company.tokens - before <= 800
-        if statuses[-1] == "complete":
-            break
-        hub.clock.advance(days=1)
-        company.world.tick(86_400)
-    assert statuses[0] == "partial"
-    assert statuses[-1] == "complete"
-    assert len(statuses) > 2
-    assert hub.paths() == whole.paths()
 
 
 def test_open_and_recent_deals_come_first_in_a_backfill(company: PipedriveServer, tmp_path: Path) -> None:
