@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,9 @@ def test_suggestions_and_pins_keep_the_renames_of_the_file() -> None:
 def test_a_rename_that_says_more_or_nothing_is_refused(entry: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         StageMapping.parse(f"stages:\n  - {entry}\n")
+
+
+def test_the_example_of_the_docs_is_a_mapping_file() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "stages.md").read_text(encoding="utf-8")
+    mapping = StageMapping.parse(page.split("```yaml\n")[1].split("```")[0])
+    assert (len(mapping.entries), len(mapping.renames)) == (2, 1)
