@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from decimal import Decimal
 
 import duckdb
 import msgspec
@@ -11,6 +12,7 @@ from connectors.sdk.clock import FakeClock
 from connectors.sdk.records import Deal
 from tests.warehouse.landing.golden import GOLDEN, content
 from tests.warehouse.scripted import START, Land, deal
+from warehouse.build import BuildInputs, ConfiguredSource, run_build
 from warehouse.landing import compaction, reading, schema
 from warehouse.landing.manifest import Manifest, Part
 from warehouse.landing.schema import MUARA_SCHEMA, STREAMS, NewerSchemaError, Upcast, select_list
@@ -85,6 +87,16 @@ def test_a_part_with_fewer_columns_still_reads_beside_a_part_of_today(older):
         ("b", "new", None, None),
     ]
     assert str(rows[0][3]) == "12.0000"
+
+
+def test_a_landing_folder_of_an_older_schema_still_builds(older):
+    older.sync(deal("b", amount=Decimal(7)))
+    older.clock.advance(days=1)
+    inputs = BuildInputs(home=older.home, sources=(ConfiguredSource(source_key="acme", connector="scripted"),))
+    result = run_build(inputs, clock=older.clock)
+    assert result.status == "published", result.failed_checks
+    with duckdb.connect(str(result.published), read_only=True) as con:
+        assert con.execute("select source_deal_id, amount from deals order by 1").fetchall() == [("a", 12), ("b", 7)]
 
 
 def test_a_renamed_column_is_read_through_its_upcast(older, monkeypatch):
