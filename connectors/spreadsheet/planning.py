@@ -412,4 +412,5 @@ def complete(plan: SheetPlan) -> None:
         width=len(plan.head.headers),
         fill_down=fill_down,
         label_rows=label_rows,
+        is_board=plan.layout == "kanban",
     )

@@ -36,6 +36,8 @@ class Shape(msgspec.Struct, frozen=True):
     fill_down: int | None = None
     #: Rows that hold nothing but a label name the group of the rows below.
     label_rows: bool = False
+    #: Cells are cards: a row is a sum only when its first cell says nothing else ("Total Energies" is a card).
+    is_board: bool = False
 
 
 def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
@@ -184,7 +186,9 @@ def _is_total(cells: Sequence[Cell], filled: list[int], shape: Shape) -> bool:
     if text.split(" ", 1)[0].split("(", 1)[0].rstrip(":") not in words.total_starts():
         return False
     whole = strip_count(text) in words.words("totals") or text in words.words("totals")
-    if not whole and not any(text.startswith((word + " ", word + ":")) for word in words.words("totals")):
+    if not whole and (
+        shape.is_board or not any(text.startswith((word + " ", word + ":")) for word in words.words("totals"))
+    ):
         return False
     stage_filled = shape.stage is not None and shape.stage != lead and _holds(cells[shape.stage])
     dated = any(
