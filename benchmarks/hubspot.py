@@ -1,158 +1,182 @@
-"""Calls, seconds and memory of HubSpot syncs against the sandbox in a process of its own, limits on.
+"""Calls, seconds, CPU and memory of HubSpot syncs against the sandbox in a process of its own, limits on; what landed beside the truth.
 
-    python -m benchmarks.hubspot --deals 20000 --latency 0.1
+    python -m benchmarks.hubspot                      # all of it, about four minutes
+    python -m benchmarks.hubspot --only pace          # 20,000 deals at 100 ms a call, 190 calls in 10 s
+    python -m benchmarks.hubspot --only flood,lag     # 12,000 deals in one millisecond; an index 20 minutes behind
 
-Also CPU per 1,000 deals with history, beside the same pages read with the vendor client's models.
+Each figure comes from a fresh process. `wrong` counts landed changes that never happened, `missing` changes that happened and did not land.
+`models` is the yardstick: the same pages read with the vendor client's models, which land nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hubspot
-import requests
 
+from benchmarks.crm import Sandbox, Sync, fresh_process, landed
 from connectors.hubspot import HubSpot
-from connectors.sdk import SystemClock
-from connectors.sdk.client import CallPolicy
 from connectors.sdk.settings import load
-from warehouse.home import Home
-from warehouse.sync import run_sync
+
+HISTORIES = ["dealstage", "pipeline", "amount", "deal_currency_code", "closedate", "hubspot_owner_id"]
+PATHS = """
+with newest as (select deal_id, max((_sync_seq, _ordinal)) as last from landing.history_reads group by 1)
+select c.deal_id, epoch_ms(c.changed_at), c.to_pipeline_id, c.to_stage_id from landing.stage_changes as c
+inner join newest as n on n.deal_id = c.deal_id and n.last = (c._sync_seq, c._read_ordinal)
+order by c.deal_id, c.changed_at, c.sequence
+"""
+PRESENCE = (
+    "select key, kind, survivor from landing.presence where stream = 'deals' order by _read_at, _sync_seq, _ordinal"
+)
+COMBINED = "select count(*) from landing.history_reads where is_combined"
 
 
-@contextmanager
-def sandbox(deals: int, latency: float, options: dict[str, Any]):
-    command = [
-        sys.executable,
-        "-m",
-        "connectors.sandbox.hubspot",
-        "--deals",
-        str(deals),
-        "--latency",
-        str(latency),
-        "--options",
-        json.dumps(options),
-    ]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        try:
-            yield json.loads(process.stdout.readline())
-        finally:
-            process.stdin.close()
+def sync(sandbox: Sandbox, home: Path) -> dict[str, Any]:
+    """One sync into `home`."""
+    config = {"access_token": sandbox.credentials["access_token"], "base_url": sandbox.url}
+    return Sync(HubSpot, load(HubSpot.Settings, config, where="benchmark")).run(sandbox, home)
 
 
-def control(url: str, name: str, **wish: Any) -> Any:
-    method = "get" if name == "calls" else "post"
-    return requests.request(method, f"{url}/_sandbox/{name}", json=wish, timeout=60).json()
-
-
-def sync(known: dict[str, Any], home: Home, version: str) -> dict[str, Any]:
-    settings = load(
-        HubSpot.Settings,
-        {"access_token": known["credentials"]["access_token"], "base_url": known["url"], "api_version": version},
-        where="bench",
-    )
-    control(known["url"], "reset")
-    cpu, wall = time.process_time(), time.monotonic()
-    policy = CallPolicy("hubspot", clock=SystemClock())
-    report = run_sync(HubSpot(settings, source_key="hubspot"), home=home, clock=SystemClock(), calls=policy)
-    calls = control(known["url"], "calls")
+def judged(sandbox: Sandbox, home: Path) -> dict[str, Any]:
+    """What landed against what happened. Deals that swallowed others have a combined path, which is not compared."""
+    truth = sandbox.ask("truth")
+    told: dict[str, list[tuple[Any, ...]]] = {}
+    for deal_id, *change in landed(home, "hubspot", PATHS):
+        told.setdefault(deal_id, []).append(tuple(change))
+    combined = set(map(str, truth["merged"].values()))
+    real = {key: [tuple(change) for change in path] for key, path in truth["paths"].items() if key not in combined}
+    presence = {key: (kind, survivor) for key, kind, survivor in landed(home, "hubspot", PRESENCE)}
+    archived = [str(key) for key in truth["archived"]]
     return {
-        "status": report.status,
-        "calls": calls["total"],
-        "seconds": round(time.monotonic() - wall, 1),
-        "cpu": round(time.process_time() - cpu, 1),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "bursts": policy.report().bursts,
-        "endpoints": calls["calls"],
-        "rows": {name: row.new for name, row in report.rows.items() if row.new},
+        "events": sum(map(len, real.values())),
+        "wrong": sum(len(set(path) - set(real[key])) for key, path in told.items() if key in real),
+        "missing": sum(len(set(path) - set(told.get(key, []))) for key, path in real.items()),
+        "archived": len(archived),
+        "archived_marked": sum(presence.get(key, ("",))[0] == "deleted" for key in archived),
+        "merged_away": len(truth["merged"]),
+        "merged_marked": sum(
+            presence.get(old) in (None, ("merged", str(new)))
+            if old not in told
+            else presence.get(old) == ("merged", str(new))
+            for old, new in truth["merged"].items()
+        ),
+        "combined_histories": landed(home, "hubspot", COMBINED)[0][0],
     }
 
 
-def one(given: argparse.Namespace) -> None:
-    """One measured pair of syncs in this process: full, then an increment."""
+def pace(deals: int, latency: float, options: dict[str, Any]) -> None:
+    """A first sync; an increment of 500 changed, 30 archived and 10 merged deals; an increment of nothing."""
     with (
-        sandbox(given.deals, given.latency, json.loads(given.options)) as known,
+        Sandbox("hubspot", deals=deals, latency=latency, options=options) as sandbox,
         tempfile.TemporaryDirectory() as folder,
     ):
-        home = Home(Path(folder))
-        print(json.dumps({"what": "full", **sync(known, home, given.version)}))
-        control(known["url"], "advance", days=1, changes=500)
-        print(json.dumps({"what": "500 changes", **sync(known, home, given.version)}))
-        print(json.dumps({"what": "no change", **sync(known, home, given.version)}))
+        home = Path(folder)
+        _tell("first sync", sync(sandbox, home))
+        _tell("  truth", judged(sandbox, home))
+        sandbox.ask("advance", days=1, changes=500)
+        truth = sandbox.ask("truth")
+        gone = set(map(str, truth["archived"]))
+        live = [number for key, number in truth["world"].items() if key not in gone]
+        for deal in live[:30]:
+            sandbox.ask("do", what="archive", args=[deal])
+        for loser, survivor in zip(live[30:40], live[40:50], strict=True):
+            sandbox.ask("do", what="merge", args=[loser, survivor])
+        _tell("500 changed, 30 archived, 10 merged", sync(sandbox, home))
+        _tell("  truth", judged(sandbox, home))
+        _tell("nothing changed", sync(sandbox, home))
 
 
-def models(given: argparse.Namespace) -> None:
+def flood(deals: int, latency: float, options: dict[str, Any]) -> None:
+    """12,000 deals saved in one millisecond after the first sync: more than a search gives."""
+    with (
+        Sandbox("hubspot", deals=deals, latency=latency, options=options) as sandbox,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        home = Path(folder)
+        sync(sandbox, home)
+        sandbox.ask("tick", seconds=3600)
+        _tell("deals in one millisecond", {"deals": len(sandbox.ask("do", what="tie_flood", args=[12_000]))})
+        _tell("increment", sync(sandbox, home))
+        _tell("  truth", judged(sandbox, home))
+
+
+def lag(deals: int, latency: float, options: dict[str, Any]) -> None:
+    """Twelve syncs, ten minutes apart, with news in between that search shows twenty minutes late; then all has arrived."""
+    with (
+        Sandbox("hubspot", deals=deals, latency=latency, options=options) as sandbox,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        home = Path(folder)
+        sync(sandbox, home)
+        for _ in range(12):
+            sandbox.ask("advance", days=1 / 144, changes=10)
+            sync(sandbox, home)
+        sandbox.ask("tick", seconds=1300)
+        _tell("last of twelve syncs", sync(sandbox, home))
+        _tell("  truth", judged(sandbox, home))
+
+
+def models(deals: int, latency: float, options: dict[str, Any]) -> None:
     """The yardstick: the same pages with history as the vendor client's models."""
-    with sandbox(given.deals, 0, {"per_ten_seconds": None}) as known:
-        api = hubspot.Client.create(
-            access_token=known["credentials"]["access_token"], host=known["url"]
-        ).crm.deals.basic_api
-        names = ["dealstage", "pipeline", "amount", "deal_currency_code", "closedate", "hubspot_owner_id"]
+    with Sandbox("hubspot", deals=deals, latency=latency, options=options) as sandbox:
+        made = hubspot.Client.create(access_token=sandbox.credentials["access_token"], host=sandbox.url)
+        api = made.crm.deals.basic_api
+        wish = {
+            "properties": ["dealname", *HISTORIES],
+            "properties_with_history": HISTORIES,
+            "associations": ["companies"],
+        }
         cpu, count, after = time.process_time(), 0, None
         while True:
-            page = api.get_page(
-                limit=50,
-                properties=["dealname", *names],
-                properties_with_history=names,
-                associations=["companies"],
-                after=after,
-            )
+            page = api.get_page(limit=50, after=after, **wish)
             count += len(page.results)
             if page.paging is None:
                 break
             after = page.paging.next.after
-        print(
-            json.dumps(
-                {"what": "vendor models, reading only", "deals": count, "cpu": round(time.process_time() - cpu, 1)}
-            )
+        cpu = time.process_time() - cpu
+        _tell(
+            "vendor models, reading only",
+            {"deals": count, "cpu": round(cpu, 1), "cpu_per_1000": round(cpu / count * 1000, 2)},
         )
+
+
+def _tell(what: str, found: dict[str, Any]) -> None:
+    deals = found.get("rows", {}).get("deals", 0)
+    if deals > 1000:
+        found = found | {"cpu_per_1000": round(found["cpu"] / deals * 1000, 2)}
+    print(json.dumps({"what": what, **found}), flush=True)
+
+
+JOBS = {
+    "calls": (pace, 20_000, 0.0, {}),
+    "pace": (pace, 20_000, 0.1, {}),
+    "opaque": (pace, 20_000, 0.1, {"opaque_cursors": True}),
+    "flood": (flood, 20_000, 0.0, {"per_ten_seconds": None}),
+    "lag": (lag, 2_000, 0.0, {"search_lag_seconds": 1200}),
+    "models": (models, 20_000, 0.0, {"per_ten_seconds": None}),
+}
 
 
 def main() -> None:
+    """Run the jobs, each in a fresh process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--deals", type=int, default=20_000)
-    parser.add_argument("--latency", type=float, default=0.1)
-    parser.add_argument("--version", default="2026-09")
-    parser.add_argument("--options", default="{}", help="JSON options of the sandbox")
-    parser.add_argument("--job", choices=("one", "models"), help=argparse.SUPPRESS)
+    parser.add_argument("--only", help=f"some of {', '.join(JOBS)}, joined by commas")
+    parser.add_argument("--deals", type=int)
+    parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.job:
-        {"one": one, "models": models}[given.job](given)
+        run, deals, latency, options = JOBS[given.job["name"]]
+        run(given.job["deals"] or deals, latency, options)
         return
-    for job, latency, options in (
-        ("one", 0.0, {}),
-        ("one", given.latency, {}),
-        ("one", given.latency, {"opaque_cursors": True}),
-        ("models", 0.0, {}),
-    ):
-        print(f"--- latency {latency} s, options {options or 'none'}" if job == "one" else "--- yardstick", flush=True)
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.hubspot",
-            "--job",
-            job,
-            "--deals",
-            str(given.deals),
-            "--latency",
-            str(latency),
-        ]
-        subprocess.run(
-            [*command, "--version", given.version, "--options", json.dumps(options)],
-            check=True,
-            cwd=Path(__file__).parents[1],
-        )
+    for name in given.only.split(",") if given.only else JOBS:
+        _, deals, latency, options = JOBS[name]
+        print(f"--- {name}: {given.deals or deals} deals, latency {latency} s, options {options or 'none'}", flush=True)
+        fresh_process("benchmarks.hubspot", {"name": name, "deals": given.deals})
 
 
 if __name__ == "__main__":
