@@ -164,26 +164,33 @@ def landing_keys(table: str, sources: Sequence[SourceFacts]) -> Iterator[dg.Asse
 
 
 def _deps(
-    model: AnyModel,
-    models: Mapping[str, AnyModel],
-    sources: Sequence[SourceFacts],
-    names: Translation,
-    seen: frozenset[str] = frozenset(),
+    model: AnyModel, models: Mapping[str, AnyModel], sources: Sequence[SourceFacts], names: Translation
 ) -> set[dg.AssetKey]:
     found: set[dg.AssetKey] = set()
-    for table in model.reads:
+    for table in _inputs(model, models):
         schema, name = table.split(".", 1)
-        other = models.get(table)
         if schema == "landing":
             stream = _STANDS_FOR.get(name, name)
             found |= {sync_key(s.source, stream, s.translation) for s in sources if stream in s.streams}
         elif table in _FROM_SYNCS:
             found |= {sync_key(s.source, "deals", s.translation) for s in sources}
-        elif other is not None and other.about.kept:
+        elif table in models:
             found.add(model_key(table, names))
-        elif other is not None and table not in seen:
-            # A table that is dropped before publishing is no asset; what it reads stands in for it.
-            found |= _deps(other, models, sources, names, seen | {table})
+    return found
+
+
+def _inputs(model: AnyModel, models: Mapping[str, AnyModel]) -> set[str]:
+    """Tables that a model reads; a table that is dropped before publishing is no asset, so what it reads stands in for it."""
+    found: set[str] = set()
+    waiting, seen = list(model.reads), set(model.reads)
+    while waiting:
+        table = waiting.pop()
+        other = models.get(table)
+        if other is None or other.about.kept:
+            found.add(table)
+        else:
+            waiting += other.reads - seen
+            seen |= other.reads
     return found
 
 

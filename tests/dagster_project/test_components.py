@@ -1,5 +1,7 @@
 """The YAML vocabulary: its schema knows the installed connectors, and the scaffolder writes a document that needs only secrets."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -19,6 +21,9 @@ from tests.dagster_project.asset_keys import keys_of
 
 @pytest.fixture(scope="module")
 def schema():
+    """As `dg` asks for it."""
+    import dagster_dg_core  # noqa: F401
+
     return CrmSource.get_model_cls().model_json_schema()
 
 
@@ -98,3 +103,14 @@ def test_what_the_pages_are_told_of_a_source_holds_no_secret(shell):
     told = dg.serialize_value(RepositorySnap.from_def(load_project(shell.root).get_repository_def()))
     assert "go_on_eu" in told
     assert "S3cret" not in told
+
+
+def test_loading_definitions_imports_no_client_that_no_source_uses(shell):
+    """Ten sources of one kind must not pay for the others at every start of a run."""
+    shell.add("tracker")
+    code = (
+        "import sys; from pathlib import Path; from dagster_project.definitions import load_project; "
+        "load_project(Path.cwd()); print([name for name in ('simple_salesforce', 'hubspot') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=shell.root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
