@@ -15,33 +15,36 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.sandbox.faults import Fault
+from connectors.sandbox.pipedrive import history, people
+from connectors.sandbox.pipedrive.answers import (
+    HTML_403,
+    INCLUDE,
+    as_json,
+    bearer,
+    failure,
+    ok,
+    seconds_of,
+    strict,
+    unauthorized,
+)
 from connectors.sandbox.pipedrive.limits import COSTS, Limits
 from connectors.sandbox.pipedrive.render import (
     FIELD_TYPES,
     FIRST_USER,
-    Entry,
     deal_row,
     field_hash,
     option_id,
-    plain,
     utc,
 )
 from connectors.sandbox.server import Request, Response
 from connectors.sandbox.world import ARCHIVED, PURGED, World
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)")
 _DAY = 86_400
-_INCLUDE = {
-    "next_activity_id", "last_activity_id", "first_won_time", "products_count", "files_count", "notes_count", "followers_count",
-    "email_messages_count", "activities_count", "done_activities_count", "undone_activities_count", "participants_count",
-    "last_incoming_mail_time", "last_outgoing_mail_time", "smart_bcc_email", "source_lead_id",
-}  # fmt: skip
 _PAGE = {"limit", "cursor", "sort_by", "sort_direction"}
 _DEALS = _PAGE | {
     "filter_id", "ids", "owner_id", "person_id", "org_id", "pipeline_id", "stage_id", "status", "updated_since", "updated_until",
     "include_fields", "custom_fields", "include_labels", "include_option_labels",
 }  # fmt: skip
-HTML_403 = b"<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head><body>Sorry, you have been blocked</body></html>"
 
 
 @dataclass(slots=True)
@@ -108,7 +111,7 @@ class Company:
         else:
             self.rows[deal_id] = deal_row(self.world, deal, self.zone, self.domain)
 
-    def _there(self, row: dict[str, Any]) -> bool:
+    def is_there(self, row: dict[str, Any]) -> bool:
         """Deleted deals can be read for 30 days."""
         gone = row["_deleted_at"]
         return gone is None or self.world.now_ms // 1000 - gone < 30 * _DAY
@@ -146,12 +149,12 @@ class Company:
     def fault(self, fault: Fault, request: Request) -> Response | None:
         """Pipedrive's words for the faults that have some."""
         if fault.kind in ("rate_limited", "concurrent_limit"):
-            return _failure(429, "request over limit", headers={"x-ratelimit-reset": "1", "x-ratelimit-remaining": "0"})
+            return failure(429, "request over limit", headers={"x-ratelimit-reset": "1", "x-ratelimit-remaining": "0"})
         if fault.kind == "daily_limit":
-            return _failure(429, "request over limit", headers={"x-daily-ratelimit-token-remaining": "0"})
+            return failure(429, "request over limit", headers={"x-daily-ratelimit-token-remaining": "0"})
         if fault.kind == "unauthorized":
-            self._tokens.pop(_bearer(request), None)
-            return _unauthorized()
+            self._tokens.pop(bearer(request), None)
+            return unauthorized()
         return None
 
     def handle(self, request: Request) -> Response:
@@ -160,20 +163,20 @@ class Company:
         if name == "oauth":
             return answer(request)
         if name == "gone":
-            return _failure(410, "This endpoint is no longer available. Please use API v2 instead.")
+            return failure(410, "This endpoint is no longer available. Please use API v2 instead.")
         if name == "unknown":
-            return _failure(404, "unknown endpoint")
+            return failure(404, "unknown endpoint")
         with self.world.lock:
             self.refresh()
             if not self._is_known(request):
-                return _unauthorized()
+                return unauthorized()
             refusal, headers = self.limits.take(COSTS[name])
             if refusal == "blocked":
                 return Response(403, HTML_403, "text/html")
             if refusal is not None:
-                return _failure(429, "request over limit", headers=headers)
+                return failure(429, "request over limit", headers=headers)
             if name in ("changelog", "flow", "recents") and "recents:read" not in self.scopes:
-                return _failure(403, "Scope and URL mismatch", headers=headers)
+                return failure(403, "Scope and URL mismatch", headers=headers)
             response = answer(request)
         response.headers.update(headers)
         return response
@@ -182,19 +185,19 @@ class Company:
         token = request.headers.get("x-api-token") or request.first("api_token")
         if token is not None:
             return token == self.credentials.api_token
-        return self._tokens.get(_bearer(request), 0.0) > self.seconds()
+        return self._tokens.get(bearer(request), 0.0) > self.seconds()
 
     def _route(self, request: Request) -> tuple[str, Callable[[Request], Response]]:
         path = request.path
         for pattern, name, answer in _ROUTES:
             if pattern.fullmatch(path) and (request.method == "POST") == (name == "oauth"):
                 return name, lambda req, found=answer: found(self, req)
-        return "unknown", lambda req: _failure(404, "unknown endpoint")
+        return "unknown", lambda req: failure(404, "unknown endpoint")
 
     # --- v2 -------------------------------------------------------------------------------------------------
 
     def _deals(self, request: Request) -> Response:
-        wrong = _strict(request, _DEALS)
+        wrong = strict(request, _DEALS)
         if wrong:
             return wrong
         archived = request.path.endswith("/archived")
@@ -202,14 +205,14 @@ class Company:
         since, until = request.first("updated_since"), request.first("updated_until")
         ids = {int(part) for part in (request.first("ids") or "").split(",") if part}
         if len(ids) > 100:
-            return _failure(400, "ids: at most 100")
+            return failure(400, "ids: at most 100")
         found = []
         for row in self.rows.values():
-            if row["is_archived"] != archived or not self._there(row):
+            if row["is_archived"] != archived or not self.is_there(row):
                 continue
             if ("deleted" if row["is_deleted"] else row["status"]) not in statuses or (ids and row["id"] not in ids):
                 continue
-            if (since and row["_update"] < _seconds(since)) or (until and row["_update"] >= _seconds(until)):
+            if (since and row["_update"] < seconds_of(since)) or (until and row["_update"] >= seconds_of(until)):
                 continue
             if any(
                 request.first(key) and row[key] != int(request.first(key) or 0)
@@ -231,21 +234,21 @@ class Company:
         if wanted:
             shown["custom_fields"] = {key: shown["custom_fields"].get(key) for key in wanted.split(",")}
         for name in (request.first("include_fields") or "").split(","):
-            if name in _INCLUDE:
+            if name in INCLUDE:
                 shown[name] = row["_extra"].get(name)
         return shown
 
     def _one_deal(self, request: Request) -> Response:
-        wrong = _strict(request, {"include_fields", "custom_fields", "include_labels", "include_option_labels"})
+        wrong = strict(request, {"include_fields", "custom_fields", "include_labels", "include_option_labels"})
         if wrong:
             return wrong
         row = self.rows.get(int(request.path.rsplit("/", 1)[1]))
-        if row is None or not self._there(row):
-            return _failure(404, "Deal not found")
-        return _ok(self._deal(row, request))
+        if row is None or not self.is_there(row):
+            return failure(404, "Deal not found")
+        return ok(self._deal(row, request))
 
     def _pipelines(self, request: Request) -> Response:
-        wrong = _strict(request, _PAGE)
+        wrong = strict(request, _PAGE)
         if wrong:
             return wrong
         rows = [
@@ -265,7 +268,7 @@ class Company:
         return self._page(request, rows, _public)
 
     def _stages(self, request: Request) -> Response:
-        wrong = _strict(request, _PAGE | {"pipeline_id"})
+        wrong = strict(request, _PAGE | {"pipeline_id"})
         if wrong:
             return wrong
         rows = [
@@ -279,8 +282,8 @@ class Company:
     def _one_stage(self, request: Request) -> Response:
         stage = self.world.stages.get(int(request.path.rsplit("/", 1)[1]))
         if stage is None or stage.outcome != "open" or (stage.gone and self.forgets_gone_stages):
-            return _failure(404, "Stage not found")
-        return _ok(_public(self._stage(stage)))
+            return failure(404, "Stage not found")
+        return ok(_public(self._stage(stage)))
 
     @staticmethod
     def _stage(stage: Any) -> dict[str, Any]:
@@ -299,7 +302,7 @@ class Company:
         }
 
     def _organizations(self, request: Request) -> Response:
-        wrong = _strict(
+        wrong = strict(
             request,
             _PAGE
             | {"ids", "owner_id", "filter_id", "updated_since", "updated_until", "include_fields", "custom_fields"},
@@ -323,13 +326,13 @@ class Company:
             }
             for company in self.world.companies.values()
             if company.presence == "present"
-            and (not since or company.stamp_ms // 1000 >= _seconds(since))
+            and (not since or company.stamp_ms // 1000 >= seconds_of(since))
             and (not ids or company.id in ids)
         ]
         return self._page(request, rows, _public)
 
     def _deal_fields(self, request: Request) -> Response:
-        wrong = _strict(request, {"limit", "cursor", "include_fields"})
+        wrong = strict(request, {"limit", "cursor", "include_fields"})
         if wrong:
             return wrong
         plain_fields = [
@@ -359,11 +362,11 @@ class Company:
     ) -> Response:
         by = request.first("sort_by") or "id"
         if by not in ("id", "update_time", "add_time", "order_nr"):
-            return _failure(400, f"sort_by: {by} is not allowed")
+            return failure(400, f"sort_by: {by} is not allowed")
         down = request.first("sort_direction") == "desc"
         limit = request.first("limit") or "100"
         if not limit.isdigit() or int(limit) < 1:
-            return _failure(400, "limit: must be a positive integer")
+            return failure(400, "limit: must be a positive integer")
         size = min(int(limit), 500, self.page_cap or 500)
         key = (lambda row: (row["id"],)) if by == "id" else (lambda row: (row[by], row["id"]))
         ordered = sorted(rows, key=key, reverse=down)
@@ -373,7 +376,7 @@ class Company:
                 start = json.loads(base64.b64decode(cursor))
                 mark = (start["id"],) if by == "id" else (start["fieldValue"], start["id"])
             except (ValueError, KeyError):
-                return _failure(400, "cursor: invalid")
+                return failure(400, "cursor: invalid")
             ordered = [row for row in ordered if (key(row) <= mark if down else key(row) >= mark)]
         page, rest = ordered[:size], ordered[size:]
         following = None
@@ -385,165 +388,11 @@ class Company:
                 "id": rest[0]["id"],
             }
             following = base64.b64encode(json.dumps(wish).encode()).decode()
-        return _json(
+        return as_json(
             {"success": True, "data": [show(row) for row in page], "additional_data": {"next_cursor": following}}
         )
 
     # --- v1 -------------------------------------------------------------------------------------------------
-
-    def _changelog(self, request: Request) -> Response:
-        row = self._row_of(request)
-        if row is None:
-            return _failure(404, "Deal not found")
-        lines = [_changelog_line(entry) for entry in self._kept(row)]
-        if self.creation_in_changelog:
-            created = self.world.deals[row["id"]].events[0]
-            first = next(c.new for c in created.changes if c.field == "stage")
-            born_open = self.world.stages[first].outcome == "open"
-            lines.insert(
-                0,
-                _changelog_line(
-                    Entry(
-                        0,
-                        "stage_id",
-                        None,
-                        first if born_open else row["_life"].stage,
-                        created.at_ms // 1000,
-                        created.actor_id,
-                        False,
-                    )
-                ),
-            )
-        lines.reverse()  # newest first
-        cursor, limit = request.first("cursor"), min(int(request.first("limit") or 100), 500, self.page_cap or 500)
-        if cursor == "0":
-            return _failure(400, "cursor: invalid")
-        start = int(base64.b64decode(cursor).decode().removeprefix("id:")) if cursor else 0
-        following = base64.b64encode(f"id:{start + limit}".encode()).decode() if start + limit < len(lines) else None
-        return _json(
-            {"success": True, "data": lines[start : start + limit], "additional_data": {"next_cursor": following}}
-        )
-
-    def _flow(self, request: Request) -> Response:
-        row = self._row_of(request)
-        if row is None:
-            return _failure(404, "Deal not found")
-        start, limit = int(request.first("start") or 0), min(int(request.first("limit") or 100), 500)
-        created = self.world.deals[row["id"]].events[0]
-        entries = [
-            Entry(
-                created.id * 10,
-                "add_time",
-                None,
-                plain(created.at_ms // 1000),
-                created.at_ms // 1000,
-                created.actor_id,
-                False,
-            ),
-            *self._kept(row),
-        ]
-        lines = [self._flow_line(row["id"], entry) for entry in reversed(entries)]
-        more = start + limit < len(lines)
-        extra: dict[str, Any] = {"start": start, "limit": limit, "more_items_in_collection": more}
-        if more:
-            extra["next_start"] = start + limit
-        return _json(
-            {
-                "success": True,
-                "data": lines[start : start + limit] or None,
-                "additional_data": {"pagination": extra, **extra},
-            }
-        )
-
-    def _flow_line(self, deal_id: int, entry: Entry) -> dict[str, Any]:
-        formatted: Any = []
-        if entry.key == "stage_id":
-            names = [
-                self.world.stages[key].label if key in self.world.stages else None for key in (entry.old, entry.new)
-            ]
-            formatted = {"old_value_formatted": names[0], "new_value_formatted": names[1]}
-        data = {
-            "id": entry.id,
-            "item_id": deal_id,
-            "user_id": FIRST_USER + entry.actor,
-            "field_key": entry.key,
-            "old_value": entry.old,
-            "new_value": entry.new,
-            "is_bulk_update_flag": entry.bulk,
-            "log_time": plain(entry.at),
-            "change_source": "app",
-            "additional_data": formatted,
-        }
-        return {"object": "dealChange", "timestamp": plain(entry.at), "data": data}
-
-    def _row_of(self, request: Request) -> dict[str, Any] | None:
-        row = self.rows.get(int(request.path.split("/deals/")[1].split("/")[0]))
-        return row if row is not None and self._there(row) else None
-
-    def _kept(self, row: dict[str, Any]) -> list[Entry]:
-        entries: list[Entry] = row["_life"].history
-        return entries if self.history_cap is None else entries[-self.history_cap :]
-
-    def _users(self, request: Request) -> Response:
-        users = [self._user(owner) for owner in self.world.owners.values() if not owner.deleted]
-        return _json({"success": True, "data": users or None})
-
-    def _user(self, owner: Any) -> dict[str, Any]:
-        return {
-            "id": FIRST_USER + owner.id,
-            "name": owner.name,
-            "email": owner.email,
-            "default_currency": self.world.home_currency,
-            "locale": "en_US",
-            "lang": 1,
-            "phone": None,
-            "activated": True,
-            "active_flag": owner.active,
-            "is_deleted": False,
-            "last_login": plain(self.world.now_ms // 1000),
-            "created": plain(owner.created_ms // 1000),
-            "modified": plain(owner.stamp_ms // 1000),
-            "has_created_company": owner.id == 1,
-            "timezone_name": str(self.zone),
-            "timezone_offset": "+07:00",
-            "role_id": 1,
-            "icon_url": None,
-            "is_you": owner.id == 1,
-            "access": [
-                {
-                    "app": "sales",
-                    "admin": self.admin and owner.id == 1,
-                    "permission_set_id": "00000000-0000-0000-0000-000000000001",
-                }
-            ],
-        }
-
-    def _me(self, request: Request) -> Response:
-        me = self._user(self.world.owners[1])
-        me |= {
-            "company_id": self.company_id,
-            "company_name": "Muara Demo",
-            "company_domain": self.domain,
-            "company_country": "ID",
-            "company_industry": "Software",
-            "language": {"language_code": "en", "country_code": "US"},
-        }
-        return _ok(me)
-
-    def _currencies(self, request: Request) -> Response:
-        rows = [
-            {
-                "id": n,
-                "code": code,
-                "name": code,
-                "decimal_points": 2,
-                "symbol": code,
-                "active_flag": True,
-                "is_custom_flag": False,
-            }
-            for n, code in enumerate(sorted(self.world.rates), start=1)
-        ]
-        return _json({"success": True, "data": rows})
 
     # --- OAuth ----------------------------------------------------------------------------------------------
 
@@ -551,9 +400,9 @@ class Company:
         known, form = self.credentials, request.form
         basic = base64.b64encode(f"{known.client_id}:{known.client_secret}".encode()).decode()
         if request.headers.get("authorization") != f"Basic {basic}":
-            return _json({"success": False, "message": "invalid client credentials", "error": "invalid_client"}, 401)
+            return as_json({"success": False, "message": "invalid client credentials", "error": "invalid_client"}, 401)
         if form.get("grant_type") != "refresh_token" or form.get("refresh_token") != self._refresh:
-            return _json({"success": False, "message": "refresh token is invalid", "error": "invalid_grant"}, 400)
+            return as_json({"success": False, "message": "refresh token is invalid", "error": "invalid_grant"}, 400)
         self._issued += 1
         token = f"1234567:7654321:access-{self._issued:04d}"
         if self.rotates:
@@ -567,7 +416,7 @@ class Company:
             "expires_in": int(self.token_seconds),
             "api_domain": f"http://{request.headers.get('host', '')}",
         }
-        return _json(body)
+        return as_json(body)
 
     def expire_tokens(self) -> None:
         """Every access token is dead from now on."""
@@ -591,89 +440,16 @@ def _field(
     }
 
 
-def _changelog_line(entry: Entry) -> dict[str, Any]:
-    return {
-        "field_key": entry.key,
-        "old_value": None if entry.old is None else str(entry.old),
-        "new_value": None if entry.new is None else str(entry.new),
-        "actor_user_id": FIRST_USER + entry.actor,
-        "time": plain(entry.at),
-        "change_source": "app",
-        "change_source_user_agent": None,
-        "is_bulk_update_flag": entry.bulk,
-    }
-
-
 def _public(row: dict[str, Any]) -> dict[str, Any]:
     dropped = ("id",) if "field_code" in row else ()
     return {key: value for key, value in row.items() if not key.startswith("_") and key not in dropped}
-
-
-def _seconds(text: str) -> int:
-    import datetime as dt  # noqa: PLC0415
-
-    return int(dt.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
-
-
-def _strict(request: Request, allowed: set[str]) -> Response | None:
-    """v2 refuses parameters it does not know and times that are not RFC 3339 with whole seconds."""
-    for name in request.query:
-        if name not in allowed | {"api_token"}:
-            return _failure(400, f"Validation failed: {name}: unknown parameter")
-    for name in ("updated_since", "updated_until"):
-        text = request.first(name)
-        if text is not None and not _INSTANT.fullmatch(text):
-            return _failure(400, f"Validation failed: {name}: must be RFC 3339 with whole seconds and a zone")
-    for name in (request.first("include_fields") or "").split(","):
-        if name and name not in _INCLUDE:
-            return _failure(400, f"Validation failed: include_fields: {name}: unknown")
-    if len((request.first("custom_fields") or "").split(",")) > 15:
-        return _failure(400, "Validation failed: custom_fields: at most 15")
-    return None
-
-
-def _bearer(request: Request) -> str:
-    return request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-
-
-def _json(body: Any, status: int = 200) -> Response:
-    return Response(status, json.dumps(body, separators=(",", ":")).encode())
-
-
-def _ok(data: Any) -> Response:
-    return _json({"success": True, "data": data})
-
-
-def _failure(status: int, error: str, headers: dict[str, str] | None = None) -> Response:
-    body = {
-        "success": False,
-        "error": error,
-        "error_info": "Please check developers.pipedrive.com for more information",
-        "data": None,
-        "additional_data": None,
-    }
-    found = _json(body, status)
-    found.headers.update(headers or {})
-    return found
-
-
-def _unauthorized() -> Response:
-    body = {
-        "success": False,
-        "error": "unauthorized access",
-        "errorCode": 401,
-        "error_info": "Please check developers.pipedrive.com",
-    }
-    found = _json(body, 401)
-    found.headers["x-401-by-gw"] = "true"
-    return found
 
 
 _Answer = Callable[[Company, Request], Response]
 
 
 def _nothing(company: Company, request: Request) -> Response:
-    return _failure(404, "unknown endpoint")
+    return failure(404, "unknown endpoint")
 
 
 def _routes() -> list[tuple[re.Pattern[str], str, _Answer]]:
@@ -688,11 +464,11 @@ def _routes() -> list[tuple[re.Pattern[str], str, _Answer]]:
         (r"/api/v2/stages/\d+", "stages.get", Company._one_stage),
         ("/api/v2/organizations", "organizations", Company._organizations),
         ("/api/v2/dealFields", "deal_fields", Company._deal_fields),
-        (v1 + r"/deals/\d+/changelog", "changelog", Company._changelog),
-        (v1 + r"/deals/\d+/flow", "flow", Company._flow),
-        (v1 + "/users/me", "users.me", Company._me),
-        (v1 + "/users", "users", Company._users),
-        (v1 + "/currencies", "currencies", Company._currencies),
+        (v1 + r"/deals/\d+/changelog", "changelog", history.changelog),
+        (v1 + r"/deals/\d+/flow", "flow", history.flow),
+        (v1 + "/users/me", "users.me", people.me),
+        (v1 + "/users", "users", people.users),
+        (v1 + "/currencies", "currencies", people.currencies),
         (
             v1 + r"/(?:deals|pipelines|stages|organizations|persons|activities|products)(?:/\d+|/collection|/search)?",
             "gone",
