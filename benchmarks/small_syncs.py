@@ -101,11 +101,11 @@ def many(home: Home, syncs: int, chunk: int) -> float | None:
         assert report.status == "complete", report.reasons
         clock.advance(minutes=30)
         done += 1
+        so_far = spent + time.perf_counter() - began
+        noted.write_text(json.dumps((done, so_far)))
         if done % 500 == 0:
-            print(f"  {done} syncs, {spent + time.perf_counter() - began:.0f} s", flush=True)
-    spent += time.perf_counter() - began
-    noted.write_text(json.dumps((done, spent)))
-    return spent if done >= syncs else None
+            print(f"  {done} syncs, {so_far:.0f} s", flush=True)
+    return json.loads(noted.read_text())[1] if done >= syncs else None
 
 
 def one(home: Home, syncs: int) -> float:
