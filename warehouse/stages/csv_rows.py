@@ -24,16 +24,23 @@ def classify_csv(
 
     Needs a column `label`; uses `id, system, pipeline, position, pipeline_len, probability, outcome` where present, and
     keeps every other column as it is. Rows of one `system` and `pipeline` are read as one pipeline. A number or outcome that
-    cannot be understood raises ConfigError with its line, as does a missing header or a row longer than the header.
+    cannot be understood raises ConfigError with its line, as do a missing header, a row longer than the header, an open quote
+    and bytes that are not UTF-8.
     """
-    reader = csv.reader(in_stream)
+    reader = csv.reader(in_stream, strict=True)
     try:
         header = [name.removeprefix("\ufeff") for name in next(reader, [])]
         names = [name.strip().casefold() for name in header]
         _check_header(names)
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise ConfigError(f"line {reader.line_num}: this is not CSV ({error}).") from None
+        raise ConfigError(
+            f"line {reader.line_num}: this is not CSV ({error}). A value that begins with a quote must end with one."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"after line {reader.line_num}: this is not UTF-8 (byte 0x{error.object[error.start]:02x}). Save the file as UTF-8."
+        ) from None
     answers = classify(
         [_label(dict(zip(names, row, strict=False)), line, len(names) - len(row)) for line, row in rows],
         mapping,
@@ -51,9 +58,13 @@ def classify_csv(
 def _check_header(names: Sequence[str]) -> None:
     if "label" not in names:
         found = ", ".join(name for name in names if name) or "none"
-        raise ConfigError(
-            f"line 1: there is no column `label` (columns found: {found}). Name the column with the stage names `label`."
+        other = next((mark for mark in (";", "\t", "|") if len(names) == 1 and mark in names[0]), None)
+        advice = (
+            f"Separate columns by commas, not by {other!r}."
+            if other
+            else "Name the column with the stage names `label`."
         )
+        raise ConfigError(f"line 1: there is no column `label` (columns found: {found}). {advice}")
     repeated = sorted({name for name in names if name and names.count(name) > 1})
     if repeated:
         raise ConfigError(f"line 1: the column {repeated[0]!r} stands twice. Rename one of them.")

@@ -185,6 +185,8 @@ def _others(opinion: Opinion, stage: str | None) -> tuple[tuple[str, float], ...
 
 def _opinion(label: str, pipeline: Pipeline, evidence: Evidence, threshold: float, knowledge: Knowledge) -> Opinion:
     """What the dictionary says, and where it says too little, what it says of the label with its spelling set right."""
+    if not label.strip():
+        return Opinion(None, 0.0, "none", f"none: the label is empty → {UNMAPPED}")
     tokens = knowledge.cut(label)
     plain = _read(knowledge.reader.read(tokens, pipeline.languages), evidence)
     if plain.score >= threshold or plain.flagged:

@@ -65,9 +65,24 @@ def test_a_mapping_file_applies_here_too() -> None:
         ("label,position\nA,x\n", "line 2: position is 'x'"),
         ("label,probability\nA,0.1\nB,50\n", "line 3: probability is '50'"),
         ("label,outcome\nA,closed\n", "line 2: outcome is 'closed'"),
+        ('label\nA\n"Won\n', r"line 3: this is not CSV .* must end with one"),
+        ("label;id\nWon;3\n", "Separate columns by commas, not by ';'"),
         ("label\nA,B\n", r"line 2: the row has 1 value\(s\) more than the header"),
     ],
 )
 def test_a_broken_input_is_refused_with_its_line(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         run(text)
+
+
+def test_quoted_line_breaks_and_an_empty_label_pass_through() -> None:
+    rows = run('id,label\r\n1,"Proposal\nsent"\r\n2,  \r\n')
+    assert rows[0]["label"] == "Proposal\nsent"
+    assert (rows[0]["canonical_stage"], rows[1]["canonical_stage"]) == ("proposal", "unmapped")
+    assert rows[1]["explanation"] == "none: the label is empty → unmapped"
+
+
+def test_bytes_that_are_not_utf_8_are_refused_with_their_place() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(b"label\nGanh\xe3o\n"), encoding="utf-8", newline="")
+    with pytest.raises(ConfigError, match=r"this is not UTF-8 \(byte 0xe3\)\. Save the file as UTF-8"):
+        classify_csv(stream, io.StringIO())
