@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import click
@@ -46,6 +47,18 @@ def errors(schema, **attributes) -> list[str]:
 def test_the_schema_that_dg_checks_knows_connectors_and_their_settings(schema, attributes, said):
     found = errors(schema, **attributes)
     assert (not found) if said is None else any(said in message for message in found), found
+
+
+def test_the_schema_knows_plug_ins(monkeypatch):
+    import dagster_dg_core  # noqa: F401
+
+    point = EntryPoint("leaky", "tests.dagster_project.leaky:Leaky", registry.GROUP)
+    found = registry.Registry(lambda: [*entry_points(group=registry.GROUP), point])
+    monkeypatch.setattr(registry, "_installed", found)
+    schema = CrmSource.get_model_cls().model_json_schema()
+    assert errors(schema, connector="leaky", config={"token": {"env": "X"}}) == []
+    assert any("'tokn' was unexpected" in said for said in errors(schema, connector="leaky", config={"tokn": "x"}))
+    assert any("'token' is a required" in said for said in errors(schema, connector="leaky", config={}))
 
 
 def scaffold(folder: Path, **params) -> str:
