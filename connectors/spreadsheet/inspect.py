@@ -119,6 +119,27 @@ _COUNTRIES = {
     "ja": "ja_JP",
     "zh": "zh_CN",
     "en": "en_US",
+    "pl": "pl_PL",
+    "cs": "cs_CZ",
+    "sk": "sk_SK",
+    "sv": "sv_SE",
+    "da": "da_DK",
+    "no": "nb_NO",
+    "fi": "fi_FI",
+    "tr": "tr_TR",
+    "ru": "ru_RU",
+    "uk": "uk_UA",
+    "bg": "bg_BG",
+    "ms": "ms_MY",
+    "vi": "vi_VN",
+    "th": "th_TH",
+    "ko": "ko_KR",
+    "ar": "ar_SA",
+    "he": "he_IL",
+    "hi": "hi_IN",
+    "el": "el_GR",
+    "ro": "ro_RO",
+    "hu": "hu_HU",
 }
 
 
@@ -131,6 +152,8 @@ def _language_of(found: Inspection) -> str:
             for language in languages:
                 votes[language] = votes.get(language, 0.0) + 1 / len(languages)
     best = max(votes, key=lambda language: votes[language]) if votes else "en"
+    if best == "en" and any(how.startswith("day first") for sheet in found.sheets for _, how in sheet.dates):
+        return "en_GB"
     return _COUNTRIES.get(best, "en_US")
 
 
