@@ -24,9 +24,9 @@ COMPLETE_CHECK = "sync_is_complete"
 VOLUME_CHECK = "volume_is_plausible"
 REJECTS_CHECK = "no_rows_rejected"
 FIELDS_CHECK = "fields_unchanged"
-#: Checks of every source, on its deals. All are warnings; a failed sync fails its run besides.
+#: Checks of every source, on its deals. All are warnings but for a failed sync, which fails its run besides.
 SYNC_CHECKS = {
-    COMPLETE_CHECK: "Fails when the last sync was partial or suspicious, and says why.",
+    COMPLETE_CHECK: "Fails when the last sync was partial, suspicious or failed, and says why.",
     VOLUME_CHECK: "Fails when a full read gave no rows or far fewer than are held; then nothing is marked as gone. "
     "If they were really deleted, sync once with accept_deletes.",
     REJECTS_CHECK: "Fails when the last sync put rows aside that could not be read; they are in ops.rejected_rows with the reason.",
