@@ -16,7 +16,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.sandbox.faults import Fault
-from connectors.sandbox.hubspot import catalogue, errors
+from connectors.sandbox.hubspot import account, catalogue, companies, errors
+from connectors.sandbox.hubspot.asking import as_json, bearer, body_of, flag, names, number
 from connectors.sandbox.hubspot.limits import Limits
 from connectors.sandbox.hubspot.render import FIRST_COMPANY, Names, Row, iso, row
 from connectors.sandbox.hubspot.search import search
@@ -198,8 +199,8 @@ class Portal:
         if fault.kind == "concurrent_limit":
             return errors.error(423, "LOCKED", "The resource is locked, try again later.", request.number)
         if fault.kind == "unauthorized":
-            self._tokens.pop(_bearer(request), None)
-            if _bearer(request) == self.credentials.access_token:
+            self._tokens.pop(bearer(request), None)
+            if bearer(request) == self.credentials.access_token:
                 self._tokens[self.credentials.access_token] = None  # a static token lives on
             return errors.unauthorized(request.number, expired=True)
         return None
@@ -213,7 +214,7 @@ class Portal:
             return answer(request)
         with self.world.lock:
             self.refresh()
-            token = _bearer(request)
+            token = bearer(request)
             until = self._tokens.get(token, 0.0)
             if token not in self._tokens or (until is not None and self.seconds() >= until):
                 return errors.unauthorized(request.number, expired=token in self._tokens)
@@ -291,29 +292,31 @@ class Portal:
     # --- deals ----------------------------------------------------------------------------------------------
 
     def _list(self, request: Request) -> Response:
-        limit = _number(request.first("limit"), 10)
-        wanted, history = _names(request, "properties"), _names(request, "propertiesWithHistory")
+        limit = number(request.first("limit"), 10)
+        wanted, history = names(request, "properties"), names(request, "propertiesWithHistory")
         most = _HISTORY_LIMIT if history else _LIMIT
         if limit is None or not 1 <= limit <= most:
             return errors.validation(f"limit must be between 1 and {most}", request.number)
-        order = self.archived_order if _flag(request, "archived") else self.order
-        start = self._cursor_of(request.first("after"))
+        order = self.archived_order if flag(request, "archived") else self.order
+        start = self.cursor_of(request.first("after"))
         if start is None:
             return errors.validation("Invalid after parameter", request.number)
         size = min(limit, self.page_cap or limit)
         first = bisect.bisect_left(order, start)
         page = [self.by_id[portal_id] for portal_id in order[first : first + size]]
-        linked = "companies" in _names(request, "associations")
+        linked = "companies" in names(request, "associations")
         body: dict[str, Any] = {"results": [self._object(found, wanted, history, linked) for found in page]}
         if first + size < len(order):
-            after = self._cursor(page[-1].id + 1)
+            after = self.cursor(page[-1].id + 1)
             body["paging"] = {"next": {"after": after, "link": f"https://api.hubapi.com{request.path}?after={after}"}}
-        return _json(body)
+        return as_json(body)
 
-    def _cursor(self, start: int) -> str:
+    def cursor(self, start: int) -> str:
+        """The cursor of a page that begins at an id."""
         return f"MTU{start * 7:x}" if self.opaque_cursors else str(start)
 
-    def _cursor_of(self, after: str | None) -> int | None:
+    def cursor_of(self, after: str | None) -> int | None:
+        """The id at which a page begins; None for a cursor that is none."""
         if not after:
             return 0
         try:
@@ -323,21 +326,22 @@ class Portal:
 
     def _get(self, request: Request) -> Response:
         portal_id = int(request.path.rsplit("/", 1)[1])
-        found = self._find(portal_id)
-        if found is None or found.archived != (_flag(request, "archived")):
+        found = self.find(portal_id)
+        if found is None or found.archived != (flag(request, "archived")):
             return errors.not_found(request.number)
-        history = _names(request, "propertiesWithHistory")
-        return _json(
-            self._object(found, _names(request, "properties"), history, "companies" in _names(request, "associations"))
+        history = names(request, "propertiesWithHistory")
+        return as_json(
+            self._object(found, names(request, "properties"), history, "companies" in names(request, "associations"))
         )
 
-    def _find(self, portal_id: int) -> Row | None:
+    def find(self, portal_id: int) -> Row | None:
+        """A deal by its id, or by one that was merged into it."""
         if portal_id in self.survivors:
             return self.rows.get(self.survivors[portal_id])
         return self.by_id.get(portal_id)
 
     def _batch_read(self, request: Request) -> Response:
-        wish = _body(request)
+        wish = body_of(request)
         history = list(wish.get("propertiesWithHistory") or [])
         inputs = [str(item.get("id")) for item in wish.get("inputs", [])]
         if history and len(inputs) > _HISTORY_LIMIT:
@@ -349,10 +353,10 @@ class Portal:
             return errors.validation(
                 f"The maximum number of inputs supported in a batch request is {_LIMIT}.", request.number
             )
-        archived = _flag(request, "archived")
+        archived = flag(request, "archived")
         results, missing = [], []
         for text_id in dict.fromkeys(inputs):
-            found = self._find(int(text_id)) if text_id.isdigit() else None
+            found = self.find(int(text_id)) if text_id.isdigit() else None
             if found is None or found.archived != archived:
                 missing.append(text_id)
             else:
@@ -411,179 +415,6 @@ class Portal:
             self._known_at = len(self.world.custom_fields)
         return self._known
 
-    # --- everything else ------------------------------------------------------------------------------------
-
-    def _companies(self, request: Request) -> Response:
-        limit, start = _number(request.first("limit"), 10), self._cursor_of(request.first("after"))
-        if limit is None or not 1 <= limit <= _LIMIT or start is None:
-            return errors.validation(f"limit must be between 1 and {_LIMIT}", request.number)
-        wanted = _names(request, "properties")
-        ids = sorted(
-            c.id for c in self.world.companies.values() if (c.presence == "present") != (_flag(request, "archived"))
-        )
-        ids = [key for key in ids if self.world.companies[key].merged_into is None and FIRST_COMPANY + key >= start]
-        size = min(limit, self.page_cap or limit)
-        body: dict[str, Any] = {"results": [catalogue.company(self, key, wanted) for key in ids[:size]]}
-        if size < len(ids):
-            after = self._cursor(FIRST_COMPANY + ids[size - 1] + 1)
-            body["paging"] = {"next": {"after": after, "link": "https://api.hubapi.com"}}
-        return _json(body)
-
-    def _companies_batch(self, request: Request) -> Response:
-        wish = _body(request)
-        inputs = [str(item.get("id")) for item in wish.get("inputs", [])]
-        if len(inputs) > _LIMIT:
-            return errors.validation(
-                f"The maximum number of inputs supported in a batch request is {_LIMIT}.", request.number
-            )
-        found, missing = [], []
-        for text_id in dict.fromkeys(inputs):
-            key = int(text_id) - FIRST_COMPANY
-            company = self.world.companies.get(key)
-            if company is not None and company.merged_into is not None:
-                key, company = company.merged_into, self.world.companies[company.merged_into]
-            if company is None or company.presence != "present":
-                missing.append(text_id)
-            else:
-                found.append(catalogue.company(self, key, list(wish.get("properties") or [])))
-        body: dict[str, Any] = {"status": "COMPLETE", "results": found}
-        if missing:
-            body |= {
-                "numErrors": 1,
-                "errors": [{"status": "error", "category": "OBJECT_NOT_FOUND", "context": {"ids": missing}}],
-            }
-        return Response(207 if missing else 200, json.dumps(body).encode())
-
-    def _companies_search(self, request: Request) -> Response:
-        rows = [
-            catalogue.company_row(self, key)
-            for key, c in self.world.companies.items()
-            if c.presence == "present" and c.merged_into is None
-        ]
-        known = {item["name"] for item in catalogue.company_properties()} | {
-            "createdate",
-            "hs_lastmodifieddate",
-            "hs_object_id",
-        }
-        return search(
-            rows, known, request.body, request.number, lambda row, wanted: catalogue.company(self, row.world_id, wanted)
-        )
-
-    def _associations(self, request: Request) -> Response:
-        inputs = [str(item.get("id")) for item in _body(request).get("inputs", [])]
-        if len(inputs) > 1_000:
-            return errors.validation(
-                "The maximum number of inputs supported in a batch request is 1000.", request.number
-            )
-        results, missing = [], []
-        for text_id in dict.fromkeys(inputs):
-            found = self._find(int(text_id))
-            if found is None or found.company_id is None:
-                missing.append(text_id)
-                continue
-            kinds = [
-                {"category": "HUBSPOT_DEFINED", "typeId": 5, "label": "Primary"},
-                {"category": "HUBSPOT_DEFINED", "typeId": 341, "label": None},
-            ]
-            company = str(FIRST_COMPANY + found.company_id)
-            results.append({"from": {"id": text_id}, "to": [{"toObjectId": company, "associationTypes": kinds}]})
-        body: dict[str, Any] = {"status": "COMPLETE", "results": results}
-        if missing:
-            context = {"fromObjectId": missing}
-            body |= {
-                "numErrors": len(missing),
-                "errors": [{"status": "error", "category": "OBJECT_NOT_FOUND", "context": context}],
-            }
-        return Response(207 if missing else 200, json.dumps(body).encode())
-
-    def _pipelines(self, request: Request) -> Response:
-        return _json({"results": catalogue.pipelines(self)})
-
-    def _audit(self, request: Request) -> Response:
-        return _json({"results": catalogue.audit(self, request.path)})
-
-    def _properties(self, request: Request) -> Response:
-        if _flag(request, "archived"):
-            return _json({"results": []})
-        kind = request.path.rsplit("/", 1)[1]
-        return _json(
-            {
-                "results": catalogue.properties(self)
-                if kind in ("deals", "deal", "0-3")
-                else catalogue.company_properties()
-            }
-        )
-
-    def _owners(self, request: Request) -> Response:
-        limit = _number(request.first("limit"), 100)
-        if limit is None or not 1 <= limit <= 500:
-            return errors.validation("limit must be between 1 and 500", request.number)
-        start = self._cursor_of(request.first("after")) or 0
-        owners = [o for o in catalogue.owners(self, archived=_flag(request, "archived")) if int(o["id"]) >= start]
-        size = min(limit, self.page_cap or limit)
-        body: dict[str, Any] = {"results": owners[:size]}
-        if size < len(owners):
-            body["paging"] = {
-                "next": {"after": self._cursor(int(owners[size - 1]["id"]) + 1), "link": "https://api.hubapi.com"}
-            }
-        return _json(body)
-
-    def _account(self, request: Request) -> Response:
-        others = sorted(set(self.world.rates) - {self.world.home_currency})
-        body = {
-            "portalId": self.portal_id,
-            "accountType": "STANDARD",
-            "timeZone": self.zone,
-            "companyCurrency": self.world.home_currency,
-            "additionalCurrencies": others if self.world.multi_currency else [],
-            "utcOffset": "-07:00",
-            "utcOffsetMilliseconds": -25_200_000,
-            "uiDomain": "app.hubspot.com",
-            "dataHostingLocation": "na1",
-        }
-        return _json(body)
-
-    def _usage(self, request: Request) -> Response:
-        daily = self.limits.daily or 625_000
-        usage = {
-            "name": "private-apps-api-calls-daily",
-            "usageLimit": daily,
-            "currentUsage": self.limits.used_today,
-            "collectedAt": iso(self.world.now_ms),
-            "fetchStatus": "CACHED",
-            "resetsAt": iso((self.world.now_ms // 86_400_000 + 1) * 86_400_000),
-        }
-        return _json({"results": [usage]})
-
-
-def _bearer(request: Request) -> str:
-    return request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-
-
-def _json(body: Any) -> Response:
-    return Response(200, json.dumps(body, separators=(",", ":")).encode())
-
-
-def _body(request: Request) -> dict[str, Any]:
-    found = json.loads(request.body or b"{}")
-    return found if isinstance(found, dict) else {}
-
-
-def _number(text: str | None, default: int) -> int | None:
-    if text is None:
-        return default
-    return int(text) if text.lstrip("-").isdigit() else None
-
-
-def _flag(request: Request, parameter: str) -> bool:
-    """A flag, however its letters are written."""
-    return (request.first(parameter) or "").lower() == "true"
-
-
-def _names(request: Request, parameter: str) -> list[str]:
-    """A parameter that may be repeated or joined with commas."""
-    return [part for value in request.query.get(parameter, []) for part in value.split(",") if part]
-
 
 def _path(text: str) -> re.Pattern[str]:
     return re.compile(text.replace("{v}", "(?:" + "|".join(VERSIONS) + ")").replace("{deals}", "(?:deals|deal|0-3)"))
@@ -604,18 +435,18 @@ def _routes() -> list[tuple[str, re.Pattern[str], str, _Answer]]:
         ("POST", _both("objects", "/{deals}/search"), "deals.search", Portal._search),
         ("POST", _both("objects", "/{deals}/batch/read"), "deals.batch_read", Portal._batch_read),
         ("GET", _both("objects", r"/{deals}/\d+"), "deals.get", Portal._get),
-        ("GET", _both("objects", "/(?:companies|company|0-2)"), "companies.list", Portal._companies),
+        ("GET", _both("objects", "/(?:companies|company|0-2)"), "companies.list", companies.listed),
         (
             "POST",
             _both("objects", "/(?:companies|company|0-2)/batch/read"),
             "companies.batch_read",
-            Portal._companies_batch,
+            companies.batch_read,
         ),
-        ("POST", _both("objects", "/(?:companies|company|0-2)/search"), "companies.search", Portal._companies_search),
-        ("GET", _both("pipelines", "/{deals}"), "pipelines", Portal._pipelines),
-        ("GET", _both("pipelines", r"/{deals}/[^/]+(?:/stages/[^/]+)?/audit"), "pipelines.audit", Portal._audit),
-        ("GET", _both("properties", "/(?:deals|deal|0-3|companies|company|0-2)"), "properties", Portal._properties),
-        ("GET", _both("owners", ""), "owners", Portal._owners),
+        ("POST", _both("objects", "/(?:companies|company|0-2)/search"), "companies.search", companies.searched),
+        ("GET", _both("pipelines", "/{deals}"), "pipelines", account.pipelines),
+        ("GET", _both("pipelines", r"/{deals}/[^/]+(?:/stages/[^/]+)?/audit"), "pipelines.audit", account.audit),
+        ("GET", _both("properties", "/(?:deals|deal|0-3|companies|company|0-2)"), "properties", account.properties),
+        ("GET", _both("owners", ""), "owners", account.owners),
         (
             "POST",
             [
@@ -623,10 +454,10 @@ def _routes() -> list[tuple[str, re.Pattern[str], str, _Answer]]:
                 _path("/crm/associations/(?:2026-03|2026-09)/{deals}/(?:companies|company|0-2)/batch/read"),
             ],
             "associations",
-            Portal._associations,
+            companies.associations,
         ),
-        ("GET", [_path("/account-info/(?:v3|2026-03|2026-09)/details")], "account", Portal._account),
-        ("GET", [_path("/account-info/(?:v3|2026-03|2026-09)/api-usage/daily/private-apps")], "usage", Portal._usage),
+        ("GET", [_path("/account-info/(?:v3|2026-03|2026-09)/details")], "account", account.details),
+        ("GET", [_path("/account-info/(?:v3|2026-03|2026-09)/api-usage/daily/private-apps")], "usage", account.usage),
     ]
     return [(method, pattern, name, answer) for method, patterns, name, answer in table for pattern in patterns]
 

@@ -71,15 +71,15 @@ def test_whatever_the_cursor_is_every_deal_is_read(portal: HubSpotServer, tmp_pa
     app = portal.portal
     handed: set[int] = set()
     if form == "the last id":
-        app._cursor = lambda start: str(start - 1)  # type: ignore[method-assign]
-        app._cursor_of = lambda after: int(after) + 1 if after else 0  # type: ignore[method-assign]
+        app.cursor = lambda start: str(start - 1)  # type: ignore[method-assign]
+        app.cursor_of = lambda after: int(after) + 1 if after else 0  # type: ignore[method-assign]
     elif form == "an id that skips":  # a cursor that was never handed out leads somewhere else
-        app._cursor = lambda start: (handed.add(start), str(start))[1]  # type: ignore[method-assign]
-        app._cursor_of = lambda after: 0 if not after else int(after) + (0 if int(after) in handed else 9)  # type: ignore[method-assign]
+        app.cursor = lambda start: (handed.add(start), str(start))[1]  # type: ignore[method-assign]
+        app.cursor_of = lambda after: 0 if not after else int(after) + (0 if int(after) in handed else 9)  # type: ignore[method-assign]
     else:
         order = app.order
-        app._cursor = lambda start: str(sum(key < start for key in order))  # type: ignore[method-assign]
-        app._cursor_of = lambda after: order[int(after)] if after and int(after) < len(order) else 0  # type: ignore[method-assign]
+        app.cursor = lambda start: str(sum(key < start for key in order))  # type: ignore[method-assign]
+        app.cursor_of = lambda after: order[int(after)] if after and int(after) < len(order) else 0  # type: ignore[method-assign]
     hub = Hub(portal, tmp_path, page_size=5)
     assert hub.sync().status == "complete"
     told = hub.paths()
