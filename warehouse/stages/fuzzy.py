@@ -10,6 +10,7 @@ from warehouse.stages.text import is_unsegmented
 
 _SHORTEST = 6
 _LONGEST = 24
+_ENDING = 4
 
 
 class Speller:
@@ -45,7 +46,8 @@ class Speller:
                 for code, index in indexes
                 for token in index.get(variant, ())
                 if token != start
-                and (not rest or token[-1] == start[-1])  # another last letter before an ending is another word
+                # another last letter before an ending is another word, and so is one that goes on for long
+                and (not rest or (token[-1] == start[-1] and len(rest) <= _ENDING))
                 and _one_edit(start, token)
             }
             if found:

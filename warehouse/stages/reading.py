@@ -15,7 +15,7 @@ from warehouse.stages.text import parts, words
 
 NEGATOR = "not"
 _WAITING = frozenset({"wait", "pending"})
-_UNKNOWN_COST = 0.3  # a label of which nothing is known but one word in three loses this share of two thirds
+_UNKNOWN_COST = 0.35  # a label of which nothing is known but one word in three loses this share of two thirds
 _FALLBACK_WORTH = 0.8  # an English word in a label of another language
 _PIPELINE_BONUS = 0.06  # for the language that a pipeline's other labels are in
 _NEAR = 0.02  # languages that explain a label about as well

@@ -15,7 +15,8 @@ BLIND = Path(__file__).parent / "blind.csv"
 """Written as sales teams name stages and judged by the taxonomy before the normaliser read any of it; `batch` is the order.
 
 Scores at the first run: batch 1 (774 labels, 74 languages) accuracy 0.934, coverage 0.928, precision 0.986, 5 confused;
-batch 2 (704 labels, 81 languages) 0.869, 0.858, 0.980, 4 confused. The dictionary has since learnt from both.
+batch 2 (704 labels, 81 languages) 0.869, 0.858, 0.980, 4 confused; batch 3 (171 labels, 57 languages) 0.901, 0.912, 0.962,
+1 confused. The dictionary has since learnt from all three.
 """
 
 
@@ -26,7 +27,7 @@ def row(label: str, repository: str) -> Row:
 def test_the_blind_batches_are_read_well_without_any_metadata() -> None:
     rows = stage_names.read(BLIND)
     score = stage_names.score(zip(rows, classify([row.label for row in rows]), strict=True))
-    assert score.rows > 1400
+    assert score.rows > 1600
     assert len({row.lang for row in rows}) > 75
     assert score.accuracy >= 0.95
     assert score.precision >= 0.98
