@@ -268,7 +268,8 @@ def _offers(header: Header, held: Profile, *, is_log: bool) -> list[tuple[str, i
             return [(field, rank) for field in _settle(fits, held)]
         if found:
             return []
-    hits = [field for name in names[:2] for field in _within(name)]
+    pieces = [field for name in _pieces(header) for field, _ in words.synonyms().get(name, ())]
+    hits = pieces + [field for name in names[:2] for field in _within(name)]
     return [(field, 2) for field in hits if _fits(field, held, is_log=is_log)][:1]
 
 
@@ -287,11 +288,18 @@ def _names(header: Header) -> list[str]:
         if name.startswith(prefix)
     ]
     names += [_without_currency(name) for name in names]
-    for text in texts:
-        plain = _BRACKETED.sub(" ", text).strip()
-        pieces = [plain, *_PARTS.split(plain), *_BRACKET_INSIDE.findall(text)]
-        names += [_without_currency(words.fold_header(piece)) for piece in pieces if piece.strip()]
+    names += [_without_currency(words.fold_header(_BRACKETED.sub(" ", text))) for text in texts]
     return list(dict.fromkeys(name for name in names if name))
+
+
+def _pieces(header: Header) -> list[str]:
+    """The halves of a header in two languages ("Company / 会社名", "客户 (Customer)"), without general words."""
+    found = []
+    for text in (header.given, header.lower):
+        plain = _BRACKETED.sub(" ", text)
+        inside = [] if text.isascii() else _BRACKET_INSIDE.findall(text)
+        found += [_without_currency(words.fold_header(piece)) for piece in (*_PARTS.split(plain), *inside)]
+    return [name for name in found if name and name not in words.weak_headers()]
 
 
 _BRACKET_INSIDE = re.compile(r"[(（【]([^)）】]{3,})[)）】]")
