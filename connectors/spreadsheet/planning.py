@@ -261,6 +261,13 @@ def _demand(plan: SheetPlan) -> None:
         raise ConfigError(
             f"{plan.where}: {fields}. Say which with `columns: {{{field}: ...}}` (null if it is neither)."
         )
+    for head in plan.head.headers if plan.layout == "log" else ():
+        values = [text for text in plan.held[head.index].texts if words.fold(text) not in words.nothing("text")]
+        if words.fold_header(head.given) in words.words("property_headers") and len(values) > 1:
+            raise ConfigError(
+                f"{plan.where}: column {head.text!r} says that this log holds changes of several fields "
+                f"({', '.join(map(repr, values[:4]))}). Keep only the rows of the stage, in a tab or file of their own."
+            )
     if plan.layout == "log" and not ("changed_at" in plan.fields and {"to_stage", "stage"} & set(plan.fields)):
         columns = ", ".join(repr(head.text) for head in plan.head.headers if head.given)
         raise ConfigError(

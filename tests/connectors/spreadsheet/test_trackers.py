@@ -177,3 +177,11 @@ def test_day_zero_of_a_workbook_is_no_day(tmp_path):
     assert got.deals["a"].expected_close_date is None
     assert got.deals["b"].expected_close_date == date(2024, 5, 14)
     assert "C2" in got.warnings["unreadable_cells"]
+
+
+def test_a_log_of_all_fields_is_not_read_as_stages(tmp_path):
+    text = "Timestamp,Record ID,Property,Old value,New value\n2024-01-05,11,dealstage,,Lead\n2024-01-16,11,amount,5,6\n"
+    with pytest.raises(ConfigError, match=r"holds changes of several fields \('dealstage', 'amount'\)"):
+        read(csv_file(tmp_path, text))
+    only = text.replace("2024-01-16,11,amount,5,6\n", "2024-01-16,11,dealstage,Lead,Demo\n")
+    assert [stage for stage, _ in read(csv_file(tmp_path, only, "only.csv")).path_of["11"]] == ["lead", "demo"]
