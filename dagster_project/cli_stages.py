@@ -7,16 +7,16 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from dagster_project.cli import OK, Context, Result
 from dagster_project.cli_output import table
-from dagster_project.cli_sync import hub_of
-from dagster_project.operations import Hub, classified_stages, stage_mapping
-from warehouse.published import query
-from warehouse.stages import DICTIONARY_VERSION, StageMapping
+from warehouse.stages import DICTIONARY_VERSION, StageAnswer, StageLabel, StageMapping
 from warehouse.stages.csv_rows import classify_csv
 from warehouse.stages.review import pinned, suggestion_text
+
+if TYPE_CHECKING:
+    from dagster_project.operations import Hub
 
 _LIST = """
 select p.source_key, p.pipeline, s.stage, s.canonical_stage, s.outcome, s.stage_order, s.mapping_method, s.mapping_confidence,
@@ -36,7 +36,7 @@ say there what each counts as, then `muara build`."""
 
 def list_stages(args: argparse.Namespace, context: Context) -> Result:
     """Every stage with its canonical stage and how that was decided."""
-    rows = query(hub_of(args, context).home.published, _LIST).dicts()
+    rows = _published(args, context, _LIST)
     shown = (
         "source_key",
         "pipeline",
@@ -57,7 +57,7 @@ def list_stages(args: argparse.Namespace, context: Context) -> Result:
 
 def unmapped(args: argparse.Namespace, context: Context) -> Result:
     """Stages that nobody could place, or that a person should look at, with the deals they hold."""
-    rows = query(hub_of(args, context).home.published, _REVIEW).dicts()
+    rows = _published(args, context, _REVIEW)
     if not rows:
         return Result(OK, rows, "Every stage is placed.")
     header = ("source", "pipeline", "stage", "counts as", "perhaps", "deals", "open", "amount", "why it is here")
@@ -90,19 +90,37 @@ def classify(args: argparse.Namespace, context: Context) -> Result:
 
 def suggest(args: argparse.Namespace, context: Context) -> Result:
     """A mapping file with every doubtful stage, commented out, to be edited."""
-    hub = hub_of(args, context)
-    mapping = stage_mapping(hub)
-    text = suggestion_text(classified_stages(hub, mapping), mapping)
+    hub, mapping, classified = _classified(args, context)
+    text = suggestion_text(classified, mapping)
     return _written(args, hub, text)
 
 
 def pin(args: argparse.Namespace, context: Context) -> Result:
     """A mapping file that freezes what every stage counts as now, so that a better dictionary changes no past figure."""
+    hub, mapping, classified = _classified(args, context)
+    today = hub.clock.now().date()
+    frozen = pinned(classified, mapping, on=today, dictionary_version=DICTIONARY_VERSION)
+    return _written(args, hub, frozen.dump())
+
+
+def _published(args: argparse.Namespace, context: Context, sql: str) -> list[dict[str, Any]]:
+    """Rows of the published file. What needs a project is imported here, so that `classify` starts at once without one."""
+    from dagster_project.cli_sync import hub_of  # noqa: PLC0415
+    from warehouse.published import query  # noqa: PLC0415
+
+    return query(hub_of(args, context).home.published, sql).dicts()
+
+
+def _classified(
+    args: argparse.Namespace, context: Context
+) -> tuple[Hub, StageMapping | None, list[tuple[StageLabel, StageAnswer]]]:
+    """The project, its mapping file, and every version of every stage with its answer."""
+    from dagster_project.cli_sync import hub_of  # noqa: PLC0415
+    from dagster_project.operations import classified_stages, stage_mapping  # noqa: PLC0415
+
     hub = hub_of(args, context)
     mapping = stage_mapping(hub)
-    today = hub.clock.now().date()
-    frozen = pinned(classified_stages(hub, mapping), mapping, on=today, dictionary_version=DICTIONARY_VERSION)
-    return _written(args, hub, frozen.dump())
+    return hub, mapping, classified_stages(hub, mapping)
 
 
 def _written(args: argparse.Namespace, hub: Hub, text: str) -> Result:
