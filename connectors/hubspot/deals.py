@@ -26,8 +26,8 @@ from connectors.sdk import (
     open_window,
 )
 
-#: When more than this share of the deals changed, reading all of them is cheaper than by id.
-_CHANGED_SHARE = 3
+#: When more than this share of the deals changed, reading all of them takes no more calls than by id, and their companies come with them.
+_CHANGED_SHARE = 0.9
 _SWEEP_DAYS = 7.0
 _BEGINNING = timedelta(days=36_500)
 
@@ -89,7 +89,7 @@ class Deals:
             fresh += self._not_held(chunk)
         if self._sync.sweep_is_due("deals", _SWEEP_DAYS):
             fresh = yield from self._sweep(set(fresh))
-        most = max(HISTORY_PAGE, self._sync.held.live_count("deals") // _CHANGED_SHARE)
+        most = max(HISTORY_PAGE, self._sync.held.live_count("deals") * _CHANGED_SHARE)
         if self._settings.start_date is None and len(fresh) > most:
             return latest(newest, (yield from self._whole(until)))
         for found in self._reader.by_id(fresh):
@@ -189,12 +189,23 @@ class Deals:
                 yield Tombstone(stream="deals", key=found.id, kind="deleted", gone_at=gone_at)
 
     def _newly_archived(self) -> Iterator[Record]:
-        """Only the keys of the recycle bin that are held as live."""
-        rows = ((row.key, row.archivedAt) for row in self._reader.listed(archived=True))
-        for chunk in _chunks(rows, LIST_PAGE):
-            for key, held in self._sync.held.deals(list(chunk)).items():
-                if held.presence in ("present", "hidden", "purged", "absent"):
-                    yield Tombstone(stream="deals", key=key, kind="deleted", gone_at=mapping.instant(chunk[key]))
+        """What of the recycle bin is held as live: search no longer shows how such deals changed before they went, so they are read once more."""
+        companies: dict[str, str | None] = {}
+        gone_at: dict[str, str | None] = {}
+        for row in self._reader.listed(archived=True):
+            companies[row.key], gone_at[row.key] = row.company, row.archivedAt
+            if len(gone_at) == LIST_PAGE:
+                yield from self._gone(companies, gone_at)
+                companies, gone_at = {}, {}
+        yield from self._gone(companies, gone_at)
+
+    def _gone(self, companies: Mapping[str, str | None], gone_at: Mapping[str, str | None]) -> Iterator[Record]:
+        held = self._sync.held.deals(list(gone_at))
+        newly = [key for key in held if held[key].presence in ("present", "hidden", "purged", "absent")]
+        for found in self._reader.again(((key, companies[key]) for key in newly), archived=True):
+            yield from self._deal(found)
+        for key in newly:
+            yield Tombstone(stream="deals", key=key, kind="deleted", gone_at=mapping.instant(gone_at[key]))
 
 
 def _chunks(pairs: Iterable[tuple[str, str | None]], size: int) -> Iterator[dict[str, str | None]]:

@@ -201,9 +201,9 @@ class DealReader:
             companies = self.companies_of(group)
             yield from self.again((key, companies.get(key)) for key in group)
 
-    def again(self, keys: Iterable[tuple[str, str | None]]) -> Iterator[Found]:
-        """Live deals by id whose company is known."""
-        return self._batches(keys, archived=False)
+    def again(self, keys: Iterable[tuple[str, str | None]], *, archived: bool = False) -> Iterator[Found]:
+        """Live (or archived) deals by id whose company is known."""
+        return self._batches(keys, archived)
 
     def _batches(self, keys: Iterable[tuple[str, str | None]], archived: bool) -> Iterator[Found]:
         size = min(self._sync.page_size or HISTORY_PAGE, HISTORY_PAGE)

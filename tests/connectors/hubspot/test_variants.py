@@ -199,3 +199,21 @@ def _refuse(portal: HubSpotServer, endpoints: set[str], scope: str, status: int)
         return handle(request)
 
     portal.portal.handle = refusing  # type: ignore[method-assign]
+
+
+def test_what_a_deal_went_through_before_it_was_archived_is_read(portal: HubSpotServer, tmp_path: Path) -> None:
+    """Search shows no archived deal, so its last changes come with the recycle bin."""
+    hub, world = Hub(portal, tmp_path), portal.world
+    hub.sync()
+    deal = world.cases["open"]
+    world.tick(600)
+    world.win(deal)
+    world.tick(600)
+    world.archive(deal)
+    hub.clock.advance(hours=1)
+    hub.sync()
+    key = portal.deal_id(deal)
+    expected = [(at.replace(tzinfo=None), pipeline, stage) for at, pipeline, stage in portal.stage_path(deal)]
+    assert hub.paths()[key] == expected
+    assert hub.presence()[key][0] == "deleted"
+    assert portal.calls["deals.batch_read"] == 1
