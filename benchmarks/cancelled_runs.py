@@ -180,6 +180,8 @@ def measure(project: Project, moments: int, seed: int) -> dict[str, Any]:
         ended_as = free_slots(project)
         half = project.tables() not in (None, wanted)
         again = project.finish(project.start())
+        if again != 0:
+            print((project.root / "run.log").read_text()[-3000:], file=sys.stderr)
         told = {
             "moment_s": round(after, 1),
             "signal": how.name,
