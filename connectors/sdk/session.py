@@ -76,7 +76,7 @@ class PolicyAdapter(HTTPAdapter):
         session.trust_env = stands_in != "http"
         return session
 
-    def send(  # noqa: PLR0917 - the signature is requests'
+    def send(
         self,
         request: requests.PreparedRequest,
         stream: bool = False,

@@ -55,6 +55,8 @@ class CrmSource(dg.Component, dg.Model, dg.Resolvable):
     def get_model_cls(cls) -> type[BaseModel]:
         """The YAML's shape for `dg check yaml` and editors: installed connectors, and the settings that each knows."""
         base = super().get_model_cls()
+        if base is None:
+            raise TypeError("Dagster made no model of CrmSource's attributes.")
         extra = ConfigDict(json_schema_extra=_connectors_schema)
         return type(base.__name__, (base,), {"model_config": extra, "__module__": __name__, "__doc__": cls.__doc__})
 
