@@ -28,8 +28,8 @@ LIST_PAGE = 100
 SEARCH_PAGE = 200
 ASSOCIATIONS = 1_000
 WORKERS = 8
-#: Ranges read at once: each costs half a page more, and four already hide the latency.
-RANGES = 4
+#: Ranges read at once: each costs half a page more, and three already hide the latency.
+RANGES = 3
 #: Lists that are read beside batches have a page for so many of them.
 _BATCHES_A_PAGE = 4
 #: Sequential pages that would wait longer than this altogether are worth half as many calls again.
@@ -208,6 +208,7 @@ class DealReader:
     def _batches(self, keys: Iterable[tuple[str, str | None]], archived: bool) -> Iterator[Found]:
         size = min(self._sync.page_size or HISTORY_PAGE, HISTORY_PAGE)
         strays: list[str] = []
+        asked: set[str] = set()
         work = self._with_walks(partial(self._batch, chunk, archived) for chunk in _chunks(keys, size))
         for items, companies in self._calls.map(lambda job: job(), work, workers=WORKERS):
             if companies is None:
@@ -222,8 +223,9 @@ class DealReader:
                         continue
                     found.company_id = companies[found.id]
                 yield found
-        if strays:
-            yield from self.by_id(dict.fromkeys(strays))
+        unasked = [key for key in dict.fromkeys(strays) if key not in asked]
+        if unasked:
+            yield from self.by_id(unasked)
 
     def _batch(self, keys: Sequence[tuple[str, str | None]], archived: bool) -> Work:
         inputs = [{"id": key} for key, _ in keys]

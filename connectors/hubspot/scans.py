@@ -14,7 +14,7 @@ from connectors.sdk import VendorError
 Fetch = Callable[[str | None], wire.Page]
 
 #: A range that others leave behind is divided while it has at least so many pages to go; each division costs half a page more.
-_WORTH_DIVIDING = 8
+_WORTH_DIVIDING = 20
 _MOST_DIVISIONS = 4
 
 

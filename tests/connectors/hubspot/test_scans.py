@@ -14,7 +14,7 @@ from connectors.hubspot.scans import Ranges, Turns, UnorderedError
 
 EVEN = list(range(1_000, 21_000, 10))
 #: One in ten ids is low, the others lie close together at the top.
-UNEVEN = [*range(1_000, 15_000, 70), *range(20_000, 21_800)]
+UNEVEN = [*range(1_000, 15_000, 70), *range(20_000, 25_000)]
 
 
 def pages(ids: list[int], start_of: Callable[[int], int] = lambda after: after) -> Callable[[str | None], wire.Page]:
