@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from connectors.hubspot import mapping, wire
 from connectors.hubspot.companies import Companies
-from connectors.hubspot.reading import HISTORY_PAGE, LIST_PAGE, SEARCH_PAGE, Bad
+from connectors.hubspot.reading import HISTORY_PAGE, LIST_PAGE, SEARCH_PAGE, Bad, chunks
 from connectors.hubspot.run import Run
 from connectors.sdk import (
     BAD_ROW,
@@ -84,7 +84,7 @@ class Deals:
         """Deals modified in the window that are not held as they are; the overlap costs one search page and no more."""
         newest: datetime | None = None
         fresh: list[str] = []
-        for chunk in _chunks(self._reader.changed(since, until), SEARCH_PAGE):
+        for chunk in map(dict, chunks(self._reader.changed(since, until), SEARCH_PAGE)):
             newest = latest(newest, *map(mapping.instant, chunk.values()))
             fresh += self._not_held(chunk)
         if self._sync.sweep_is_due("deals", _SWEEP_DAYS):
@@ -116,7 +116,7 @@ class Deals:
 
     def _sweep(self, fresh: set[str]) -> Generator[Record, None, list[str]]:
         """All live ids: what vanished without a trace is marked, what changed unnoticed is read."""
-        for chunk in _chunks(((row.key, row.modified) for row in self._reader.listed()), SEARCH_PAGE):
+        for chunk in map(dict, chunks(((row.key, row.modified) for row in self._reader.listed()), SEARCH_PAGE)):
             for key in chunk:
                 yield Seen(stream="deals", key=key)
             fresh.update(self._unnoticed(chunk))
@@ -190,30 +190,17 @@ class Deals:
 
     def _newly_archived(self) -> Iterator[Record]:
         """What of the recycle bin is held as live: search no longer shows how such deals changed before they went, so they are read once more."""
-        companies: dict[str, str | None] = {}
         gone_at: dict[str, str | None] = {}
-        for row in self._reader.listed(archived=True):
-            companies[row.key], gone_at[row.key] = row.company, row.archivedAt
-            if len(gone_at) == LIST_PAGE:
-                yield from self._gone(companies, gone_at)
-                companies, gone_at = {}, {}
-        yield from self._gone(companies, gone_at)
-
-    def _gone(self, companies: Mapping[str, str | None], gone_at: Mapping[str, str | None]) -> Iterator[Record]:
-        held = self._sync.held.deals(list(gone_at))
-        newly = [key for key in held if held[key].presence in ("present", "hidden", "purged", "absent")]
-        for found in self._reader.again(((key, companies[key]) for key in newly), archived=True):
+        for found in self._reader.again(self._noted(gone_at), archived=True):
             yield from self._deal(found)
-        for key in newly:
-            yield Tombstone(stream="deals", key=key, kind="deleted", gone_at=mapping.instant(gone_at[key]))
+        for key, text in gone_at.items():
+            yield Tombstone(stream="deals", key=key, kind="deleted", gone_at=mapping.instant(text))
 
-
-def _chunks(pairs: Iterable[tuple[str, str | None]], size: int) -> Iterator[dict[str, str | None]]:
-    chunk: dict[str, str | None] = {}
-    for key, value in pairs:
-        chunk[key] = value
-        if len(chunk) == size:
-            yield chunk
-            chunk = {}
-    if chunk:
-        yield chunk
+    def _noted(self, gone_at: dict[str, str | None]) -> Iterator[tuple[str, str | None]]:
+        """Id and company of archived deals that are held as live; when each went is noted down."""
+        for chunk in chunks(self._reader.listed(archived=True), LIST_PAGE):
+            held = self._sync.held.deals([row.key for row in chunk])
+            for row in chunk:
+                if row.key in held and held[row.key].presence in ("present", "hidden", "purged", "absent"):
+                    gone_at[row.key] = row.archivedAt
+                    yield row.key, row.company

@@ -7,7 +7,7 @@ list is read again from there. Where the cursor is opaque and calls are slow, id
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -28,8 +28,9 @@ LIST_PAGE = 100
 SEARCH_PAGE = 200
 ASSOCIATIONS = 1_000
 WORKERS = 8
-#: Ranges read at once: each costs half a page more, and three already hide the latency.
-RANGES = 3
+#: Ranges read at once: each costs half a page more, so there are more of them only where a page takes longer than this.
+RANGES, RANGES_WHEN_SLOW = 3, 5
+_SLOW_S = 0.05
 #: Lists that are read beside batches have a page for so many of them.
 _BATCHES_A_PAGE = 4
 #: Sequential pages that would wait longer than this altogether are worth half as many calls again.
@@ -91,7 +92,7 @@ class DealReader:
         if first.after is None:
             return
         if not archived and self._is_id(first):
-            yield from self._by_ranges(query, first.after)
+            yield from self._by_ranges(query, first.after, RANGES if took <= _SLOW_S else RANGES_WHEN_SLOW)
         elif not archived and self._is_slow(took):
             yield from self._by_batches(archived, skip_until=_last_id(first))
         else:
@@ -105,7 +106,7 @@ class DealReader:
 
     def _is_slow(self, took: float) -> bool:
         """About how long the rest would take one page after the other, from what is held and the first page's time."""
-        return took * self._sync.held.live_count("deals") / HISTORY_PAGE > _PATIENCE_S or took > 0.05
+        return took * self._sync.held.live_count("deals") / HISTORY_PAGE > _PATIENCE_S or took > _SLOW_S
 
     def _list_query(self, archived: bool) -> dict[str, Any] | None:
         """None when the names of the wanted properties would not fit into an address."""
@@ -134,13 +135,13 @@ class DealReader:
     def _onwards(self, query: Mapping[str, Any], after: str | None) -> Iterator[Found]:
         yield from self._decoded(Walk(lambda cursor: self._page(query, cursor), after).rest())
 
-    def _by_ranges(self, query: Mapping[str, Any], after: str) -> Iterator[Found]:
+    def _by_ranges(self, query: Mapping[str, Any], after: str, count: int) -> Iterator[Found]:
         """Several scans over disjoint ranges of ids at once; falls back to one scan where a range does not fit."""
         start, top = int(after), self._highest_id()
-        if top is None or top - start < RANGES * HISTORY_PAGE:
+        if top is None or top - start < count * HISTORY_PAGE:
             yield from self._onwards(query, after)
             return
-        ranges = Ranges(lambda cursor: self._page(query, cursor), start, top, RANGES)
+        ranges = Ranges(lambda cursor: self._page(query, cursor), start, top, count)
         try:
             for walk, items in self._side_by_side(Turns([*ranges.scans, *self._walks], ranges.divide)):
                 if isinstance(walk, Scan):
@@ -197,28 +198,28 @@ class DealReader:
 
     def by_id(self, ids: Iterable[str]) -> Iterator[Found]:
         """Live deals by id with history and company, 50 a call, several calls at once; ids that are gone are left out."""
-        for group in _chunks(ids, ASSOCIATIONS):
+        for group in chunks(ids, ASSOCIATIONS):
             companies = self.companies_of(group)
-            yield from self.again((key, companies.get(key)) for key in group)
+            yield from self._batches(((key, companies.get(key)) for key in group), archived=False, asked=set(group))
 
     def again(self, keys: Iterable[tuple[str, str | None]], *, archived: bool = False) -> Iterator[Found]:
         """Live (or archived) deals by id whose company is known."""
         return self._batches(keys, archived)
 
-    def _batches(self, keys: Iterable[tuple[str, str | None]], archived: bool) -> Iterator[Found]:
+    def _batches(
+        self, keys: Iterable[tuple[str, str | None]], archived: bool, asked: Collection[str] = ()
+    ) -> Iterator[Found]:
+        """Batches of `keys`. A survivor that comes for an id that was merged away is read by its own id, unless that is among `asked`."""
         size = min(self._sync.page_size or HISTORY_PAGE, HISTORY_PAGE)
         strays: list[str] = []
-        asked: set[str] = set()
-        work = self._with_walks(partial(self._batch, chunk, archived) for chunk in _chunks(keys, size))
+        work = self._with_walks(partial(self._batch, chunk, archived) for chunk in chunks(keys, size))
         for items, companies in self._calls.map(lambda job: job(), work, workers=WORKERS):
             if companies is None:
                 self.aside.extend(items)
                 continue
             for found in self._decoded(items):
                 if isinstance(found, wire.Read):
-                    if (
-                        found.id not in companies
-                    ):  # asked by an id that was merged away: HubSpot answers with the survivor
+                    if found.id not in companies:
                         strays.append(found.id)
                         continue
                     found.company_id = companies[found.id]
@@ -298,7 +299,8 @@ def _last_id(page: wire.Page) -> int | None:
         return None
 
 
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most `size`."""
     chunk: list[T] = []
     for key in items:
         chunk.append(key)
