@@ -11,7 +11,7 @@ import pytest
 
 from connectors.sandbox.hubspot import HubSpotServer, errors, serve
 from connectors.sandbox.server import Request, Response
-from connectors.sandbox.world import World
+from connectors.sandbox.world import PRESENT, World
 from tests.connectors.hubspot.test_hubspot import Hub, truth
 
 Change = Callable[[Request, Any], Any]
@@ -216,4 +216,23 @@ def test_what_a_deal_went_through_before_it_was_archived_is_read(portal: HubSpot
     expected = [(at.replace(tzinfo=None), pipeline, stage) for at, pipeline, stage in portal.stage_path(deal)]
     assert hub.paths()[key] == expected
     assert hub.presence()[key][0] == "deleted"
+    assert portal.calls["deals.batch_read"] == 1
+
+
+def test_newly_archived_deals_are_read_in_one_batch_wherever_the_recycle_bin_lists_them(
+    portal: HubSpotServer, tmp_path: Path
+) -> None:
+    """The list comes by 100; each page of it used to ask for its own few deals."""
+    world = portal.world
+    live = sorted(key for key, deal in world.deals.items() if deal.presence == PRESENT)
+    for deal in live[1:111]:
+        world.archive(deal)
+    hub = Hub(portal, tmp_path)
+    hub.sync()
+    world.tick(600)
+    world.archive(live[0])
+    world.archive(live[-1])
+    hub.clock.advance(hours=1)
+    hub.sync()
+    assert [hub.presence()[portal.deal_id(deal)][0] for deal in (live[0], live[-1])] == ["deleted", "deleted"]
     assert portal.calls["deals.batch_read"] == 1
