@@ -50,6 +50,9 @@ create or replace macro bare_domain(text) as
 -- The id that a deal's stored map of foreign ids gives for one system; NULL where it names none.
 create or replace macro foreign_id(map_text, system) as json_extract_string(map_text, '$."' || system || '"');
 
+-- A count with its noun: '1 deal', '2 deals'.
+create or replace macro number_of(n, noun) as concat(n, ' ', noun, case when n = 1 then '' else 's' end);
+
 -- A number that is unique within the query and means nothing: a short stand-in for long keys, never published.
 create or replace macro any_number() as row_number() over ();
 

@@ -172,13 +172,12 @@ select
         when weight_time * score_time = largest_term
             then concat(cast(cast(round(100 * score_time) as bigint) as varchar), ' % of deal-days sit here')
         when weight_loss * score_loss = largest_term and lost_exit_count > 0
-            then concat(cast(lost_exit_count as varchar), ' of ', cast(completed_count as varchar), ' exits are losses')
+            then concat(lost_exit_count, ' of ', number_of(completed_count, 'exit'), case when lost_exit_count = 1 then ' is a loss' else ' are losses' end)
         when weight_loss * score_loss = largest_term
-            then concat(cast(lost_from_count as varchar), ' deals were lost from here')
+            then concat(number_of(lost_from_count, 'deal'), case when lost_from_count = 1 then ' was' else ' were' end, ' lost from here')
         when weight_queue * score_queue = largest_term
-            then concat(cast(arrivals_90d as varchar), ' deals came in, ', cast(departures_90d as varchar), ' left in ',
-                cast(flow_window_days as varchar), ' days')
-        else concat(cast(rework_count as varchar), ' of ', cast(visits_count as varchar), ' visits are repeats')
+            then concat(number_of(arrivals_90d, 'deal'), ' came in, ', departures_90d, ' left in ', number_of(flow_window_days, 'day'))
+        else concat(rework_count, ' of ', number_of(visits_count, 'visit'), case when rework_count = 1 then ' is a repeat' else ' are repeats' end)
     end as bottleneck_reason,
     is_small_sample,
     as_of_at
