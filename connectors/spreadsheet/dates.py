@@ -1,6 +1,5 @@
-"""Dates of one column: what each cell says, and what the column as a whole decides.
+"""What one cell says as a date. What it leaves open (03/04/2024 says nothing of its order), its column decides (`columns`).
 
-A date like 03/04/2024 says nothing of its order; any part above 12 in the same column does, else the locale, else the column is refused.
 Nothing is filled in: "Agustus 2024", "Q3" or "Oct 3" is not a day.
 """
 
@@ -44,74 +43,12 @@ _HEAD_CLOCK = re.compile(r"(\d{1,2}:\d{2}(?::\d{2})?)[,\s]+(\d.*)")
 #: Words behind a date that say nothing more ("12.06.2024 г.", "12.06.2024 (Wed)"), and Korean or Chinese halves of the day.
 _TAIL = re.compile(r"\s*(?:г|р|год|года|року|uhr|n\.e|พ\.ศ|ค\.ศ)\.?$|\s*[(（][^)）]{1,12}[)）]$|(?<=\d)\.$")
 _NUMBER_OR_WORD = re.compile(r"'\d{2}|\d+|[^\W\d_][^\s\d,/()-]*")
-_FILLERS = frozenset(
-    {
-        "de",
-        "del",
-        "of",
-        "the",
-        "le",
-        "den",
-        "der",
-        "am",
-        "o",
-        "di",
-        "a",
-        "st",
-        "nd",
-        "rd",
-        "th",
-        "er",
-        "do",
-        "da",
-        "dne",
-        "dnia",
-        "г",
-        "года",
-    }
-    | {
-        "год",
-        "р",
-        "року",
-        "la",
-        "el",
-        "il",
-        "at",
-        "on",
-        "том",
-        "tanggal",
-        "วันที่",
-        "พ.ศ",
-        "ค.ศ",
-        "د",
-        "i",
-        "på",
-        "sd",
-        "in",
-        "день",
-    }
-)
 _PARTIAL = re.compile(
     r"(?:q[1-4]|[1-4]q|[1-4]\. ?quartal|t[1-4]|h[12]|kw\s?\d{1,2}|w\d{1,2}|v\.?\s?\d{1,2}|uge\s?\d{1,2}|week\s?\d{1,2}|minggu.*|awal .*|akhir .*"
     r"|early .*|late .*|mid .*|end of .*|anfang .*|mitte .*|ende .*|début .*|fin .*|principios .*|mediados .*|\d{1,2}월.*|\d{1,2}月.*|[上下]半期"
     r"|(?:19|20)\d{2})(?:[\s/-]*(?:19|20)?\d{2})?|(?:19|20)\d{2}[-/ ]?(?:q[1-4]|h[12]|w\d{1,2})|\d{1,2}[/.-](?:19|20)\d{2}|(?:19|20)\d{2}[-/.]\d{1,2}"
     r"|\d{4}[年년]\s?\d{1,2}[月월].*|\d{1,2}[./-]\d{1,2}[./-]?|asap|soon|segera|this .*|next .*|nächste.*|bulan depan|tbd.*"
 )
-#: What a column's own header may say of the order of its dates: "(DD/MM/YYYY)", "TT.MM.JJJJ".
-_HINT = re.compile(
-    r"\b(?:(d{1,2}|t{1,2}|j{1,2}|д{1,2}|g{1,2}|η{1,2})[-/. ]?(?:m{1,3}|м{1,2}|a{2}|k{2}|μ{1,2})|(m{1,2}[-/. ]?d{1,2}))"
-    r"[-/. ]?(?:y|j|a|г|v|r|p|e|å|ε|t|$)"
-)
-
-
-def order_hint(header: str) -> str | None:
-    """The order that a header names ("Date (DD/MM/YYYY)"), None where it names none."""
-    match = _HINT.search(words.fold(header))
-    return None if match is None else "mdy" if match[2] else "dmy"
-
-
-_MOST_KEPT = 1 << 15
-_NAMED_ROWS = 10
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -263,7 +200,7 @@ def _worded(text: str) -> Parsed:
     clock = None
     if match := _TAIL_CLOCK.search(text):
         clock, text = match[1], text[: match.start()]
-    months, weekdays = words.months(), words.words("weekdays")
+    months, silent = words.months(), words.words("weekdays") | words.words("date_fillers")
     month, numbers, is_thai = None, [], False
     for word in _NUMBER_OR_WORD.findall(text):
         plain = word.strip(".'")
@@ -271,7 +208,7 @@ def _worded(text: str) -> Parsed:
             numbers.append(word)
         elif month is None and (number := months.get(plain) or months.get(words.bare(plain))):
             month, is_thai = number, "\u0e01" <= plain[0] <= "\u0e2e"
-        elif plain not in weekdays and plain not in _FILLERS:
+        elif plain not in silent:
             return PARTIAL if _PARTIAL.fullmatch(text) else UNREADABLE
     if month is None:
         return PARTIAL if _PARTIAL.fullmatch(text) else UNREADABLE
@@ -288,111 +225,7 @@ def _worded(text: str) -> Parsed:
     return _day(year, month, int(first), clock)
 
 
-class DateColumn:
-    """Gathers what a column says of its own order, then reads its cells. `refused()` tells the rows when it cannot be read."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.rows: dict[str, list[int]] = {"dmy": [], "mdy": [], "ambiguous": [], "unreadable": [], "partial": []}
-        self.order: str | None = None
-        #: The order that the column's header names, if it does.
-        self.hint: str | None = None
-        self.native_days = 0
-        #: The order cannot be told and the column is not worth refusing a file for: its cells stay empty.
-        self.is_given_up = False
-        #: Texts whose kind is known and whose rows nobody needs: the same day stands in many rows.
-        self._plain: dict[str, Kind] = {}
-
-    def see(self, row: int, cell: object) -> None:
-        """Count one cell."""
-        if (kind := self._plain.get(cell)) is not None:  # type: ignore[call-overload]
-            self.counts[kind] += 1
-            return
-        parsed = parse(cell)
-        self.counts[parsed.kind] = self.counts.get(parsed.kind, 0) + 1
-        if cell.__class__ is str and parsed.kind in ("day", "instant", "empty") and len(self._plain) < _MOST_KEPT:
-            self._plain[cell] = parsed.kind  # type: ignore[index]
-        if parsed.kind == "ordered":
-            what = "dmy" if parsed.first > 12 else "mdy" if parsed.second > 12 else "ambiguous"
-            if what != "ambiguous" or parsed.first != parsed.second:
-                self._note(what, row)
-            if cell.__class__ is str and len(self.rows[what]) == _NAMED_ROWS and len(self._plain) < _MOST_KEPT:
-                self._plain[cell] = "ordered"  # type: ignore[index]
-        elif parsed.kind in ("unreadable", "partial"):
-            self._note(parsed.kind, row)
-        elif parsed.native:
-            self.native_days += 1
-
-    def _note(self, what: str, row: int) -> None:
-        if len(self.rows[what]) < _NAMED_ROWS:
-            self.rows[what].append(row)
-
-    def merge(self, other: DateColumn) -> None:
-        """Add what another table's column of the same name showed."""
-        self.hint = self.hint or other.hint
-        for kind, count in other.counts.items():
-            self.counts[kind] = self.counts.get(kind, 0) + count
-        for what, rows in other.rows.items():
-            self.rows[what] = (self.rows[what] + rows)[:10]
-        self.native_days += other.native_days
-
-    @property
-    def filled(self) -> int:
-        """Cells that hold something."""
-        return sum(
-            self.counts.get(kind, 0) for kind in ("day", "instant", "ordered", "serial", "partial", "unreadable")
-        )
-
-    @property
-    def readable_share(self) -> float:
-        """Share of filled cells that are days or instants of some kind (serials, being plain numbers, not counted)."""
-        good = sum(self.counts.get(kind, 0) for kind in ("day", "instant", "ordered"))
-        return good / self.filled if self.filled else 0.0
-
-    def decide(self, locale: words.Locale | None) -> str | None:
-        """Settle the order; returns the reason for refusing the column, or None. Evidence in the column comes before the locale."""
-        seen_dmy, seen_mdy = bool(self.rows["dmy"]), bool(self.rows["mdy"])
-        if seen_dmy and seen_mdy:
-            return (
-                f"day and month change places inside the column: rows {_some(self.rows['dmy'])} are day first, "
-                f"rows {_some(self.rows['mdy'])} month first. Write the dates in one way (YYYY-MM-DD is the safest)"
-            )
-        if seen_dmy or seen_mdy:
-            self.order = "dmy" if seen_dmy else "mdy"
-            return None
-        if not self.rows["ambiguous"]:
-            return None
-        if self.hint is not None:
-            self.order = self.hint
-            return None
-        if locale is None or locale.order is None:
-            return (
-                f"every date may be day first or month first (rows {_some(self.rows['ambiguous'])}). "
-                "Set `locale` (for example id_ID or en_US)"
-            )
-        self.order = "mdy" if locale.order == "mdy" else "dmy"
-        return None
-
-    def value(self, parsed: Parsed, *, date1904: bool = False) -> tuple[date, time | None, int | None] | None:
-        """(day, time of day or None, offset in minutes or None) of a cell under the decided order; None when it is not a day."""
-        if parsed.kind in ("day", "instant") and parsed.day is not None:
-            return parsed.day, parsed.clock if parsed.kind == "instant" else None, parsed.offset_minutes
-        if parsed.kind == "ordered" and self.is_given_up:
-            return None
-        if parsed.kind == "ordered":
-            first, second = parsed.first, parsed.second
-            day_first = first > 12 or (second <= 12 and self.order != "mdy")
-            day, month = (first, second) if day_first else (second, first)
-            try:
-                return date(parsed.year, month, day), parsed.clock, None
-            except ValueError:
-                return None
-        if parsed.kind == "serial" and parsed.serial is not None:
-            return _from_serial(parsed.serial, date1904=date1904)
-        return None
-
-
-def _from_serial(serial: Decimal, *, date1904: bool) -> tuple[date, time | None, int | None]:
+def from_serial(serial: Decimal, *, date1904: bool) -> tuple[date, time | None, int | None]:
     """An Excel serial as a day: day 0 is 1899-12-30 (past the leap day that 1900 never had), or 1904-01-01 in old Mac workbooks."""
     start = datetime(1904, 1, 1, tzinfo=UTC) if date1904 else datetime(1899, 12, 30, tzinfo=UTC)
     days = int(serial)
@@ -408,8 +241,3 @@ def instant(day: date, clock: time | None, offset_minutes: int | None, zone: Zon
     if offset_minutes is not None:
         return (local - timedelta(minutes=offset_minutes)).replace(tzinfo=UTC)
     return local.replace(tzinfo=zone).astimezone(UTC)
-
-
-def _some(rows: list[int]) -> str:
-    shown = ", ".join(str(row) for row in sorted(set(rows))[:5])
-    return shown + (", ..." if len(set(rows)) > 5 else "")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from connectors.sdk.errors import ConfigError
-from connectors.spreadsheet import dates, money, words
+from connectors.spreadsheet import columns, units, words
 from connectors.spreadsheet.grid import Cell, letter_index, text_of
 from connectors.spreadsheet.header import Head, Header
 from connectors.spreadsheet.settings import Table
@@ -41,8 +41,8 @@ class Profile:
     def __init__(self) -> None:
         self.filled = 0
         self.numbers = 0
-        self.dates = dates.DateColumn()
-        self.money = money.MoneyColumn()
+        self.dates = columns.DateColumn()
+        self.money = columns.MoneyColumn()
         self.texts: dict[str, int] = {}
 
     def see(self, row: int, cell: Cell) -> None:
@@ -308,7 +308,7 @@ _BRACKET_INSIDE = re.compile(r"[(（【]([^)）】]{3,})[)）】]")
 def _without_currency(name: str) -> str:
     """A header without the currency or unit behind or before it ("deal value usd", "nilai proyek rp juta", "usd amount")."""
     parts = name.split(" ")
-    while len(parts) > 1 and (money.is_unit(parts[-1]) or parts[-1] in ("in", "en", "w", "v", "i", "dalam", "в")):
+    while len(parts) > 1 and (units.is_unit(parts[-1]) or parts[-1] in ("in", "en", "w", "v", "i", "dalam", "в")):
         parts.pop()
     while len(parts) > 1 and (parts[0].upper() in words.currency_codes() or parts[0] in ("est", "total")):
         parts = parts[1:]

@@ -6,7 +6,7 @@ import calendar
 import re
 from datetime import date
 
-from connectors.spreadsheet import dates, words
+from connectors.spreadsheet import columns, dates, words
 
 _YMD = re.compile(r"(?<!\d)(20\d{2})[-_. ]?(0[1-9]|1[0-2])[-_. ]?(0[1-9]|[12]\d|3[01])(?!\d)")
 _DMY = re.compile(r"(?<!\d)(\d{1,2})[-_. ](\d{1,2})[-_. ](20\d{2})(?!\d)")
@@ -75,7 +75,7 @@ def as_of_line(lines: list[str], locale: words.Locale | None) -> date | None:
             match = re.search(rf"(?<!\w){re.escape(start)}[:\s]+(.+)$", folded)
             if match is None:
                 continue
-            column = dates.DateColumn()
+            column = columns.DateColumn()
             parsed = dates.parse(match[1].strip(" .:"))
             column.see(0, match[1].strip(" .:"))
             if column.decide(locale) is None and (found := column.value(parsed)):

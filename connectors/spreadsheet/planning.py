@@ -14,10 +14,9 @@ import msgspec
 
 from connectors.sdk.errors import ConfigError
 from connectors.spreadsheet import header, mapping, periods, table, words
-from connectors.spreadsheet.dates import DateColumn
+from connectors.spreadsheet.columns import DateColumn, MoneyColumn
 from connectors.spreadsheet.grid import Cell, Grid, place, text_of
 from connectors.spreadsheet.mapping import DATE_FIELDS
-from connectors.spreadsheet.money import MoneyColumn
 from connectors.spreadsheet.settings import Layout, Table
 
 SAMPLE_ROWS = 500

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connectors.spreadsheet import dates, money, words
+from connectors.spreadsheet import dates, money, units, words
 from connectors.spreadsheet.draft import Draft, StageDay
 from connectors.spreadsheet.grid import Cell, letter, raw_of, text_of
 from connectors.spreadsheet.keys import KeyChoice
@@ -66,9 +66,9 @@ class Reader:
         index = self.plan.fields.get("amount")
         if index is None:
             return None
-        sign, _ = money.unit_of(self.plan.head.headers[index].given)
+        sign, _ = units.unit_of(self.plan.head.headers[index].given)
         asked = self.plan.asked
-        return money.currency_of(sign, default=asked.default_currency, locale=asked.locale) if sign else None
+        return units.currency_of(sign, default=asked.default_currency, locale=asked.locale) if sign else None
 
     def draft(self, row: Row, key: str) -> Draft:
         """What the row says."""
@@ -175,18 +175,18 @@ class Reader:
     def _currency(self, row: Row, index: int, sign: str | None) -> str | None:
         asked = self.plan.asked
         if sign:
-            code = money.currency_of(sign, default=asked.default_currency, locale=asked.locale)
+            code = units.currency_of(sign, default=asked.default_currency, locale=asked.locale)
             if code is None:
                 self._unclear(sign)
             return code
         column = self.plan.fields.get("currency")
         if column is not None and (text := text_of(row.cells[column])):
-            code = money.currency_of(words.fold(text), default=asked.default_currency, locale=asked.locale)
+            code = units.currency_of(words.fold(text), default=asked.default_currency, locale=asked.locale)
             if code is None:
                 self._bad(row, column, "not a currency")
             return code
         if (shown := self.plan.format_currencies.get(row.number)) is not None:
-            code = money.currency_of(shown, default=asked.default_currency, locale=asked.locale)
+            code = units.currency_of(shown, default=asked.default_currency, locale=asked.locale)
             if code is None:
                 self._unclear(shown)
             return code

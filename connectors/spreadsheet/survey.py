@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from connectors.sdk.errors import ConfigError
-from connectors.spreadsheet import board, dates, keys, mapping, money, words
-from connectors.spreadsheet.dates import DateColumn
+from connectors.spreadsheet import board, columns, keys, mapping, units, words
+from connectors.spreadsheet.columns import DateColumn, MoneyColumn
 from connectors.spreadsheet.grid import Cell, letter, place, text_of
 from connectors.spreadsheet.keys import KeyChoice, Uniqueness
-from connectors.spreadsheet.money import MoneyColumn
 from connectors.spreadsheet.planning import MAX_STAGES, SheetPlan
 from connectors.spreadsheet.reading import needed_dates, needed_money
 from connectors.spreadsheet.table import strip_count
@@ -62,10 +61,10 @@ def _columns(plan: SheetPlan, choice: KeyChoice | None, seen: Uniqueness) -> Non
     """One pass: counts, dropped rows, evidence of dates and amounts, labels of stages, keys."""
     plan.dates = {index: DateColumn() for index in needed_dates(plan)}
     for index, column in plan.dates.items():
-        column.hint = dates.order_hint(plan.head.headers[index].given)
+        column.hint = columns.order_hint(plan.head.headers[index].given)
     plan.money = {index: MoneyColumn() for index in needed_money(plan)}
     if (amount := plan.fields.get("amount")) is not None:
-        plan.money[amount].unit = money.unit_of(plan.head.headers[amount].given)[1]
+        plan.money[amount].unit = units.unit_of(plan.head.headers[amount].given)[1]
     stage = plan.fields.get("to_stage", plan.fields.get("stage")) if plan.layout == "log" else plan.fields.get("stage")
     pipeline = plan.fields.get("pipeline")
     watched: list[tuple[int, Callable[[int, Cell], object]]] = [
@@ -200,9 +199,9 @@ def _share_order(plans: list[SheetPlan], dated: dict[str, DateColumn]) -> None:
 
 def _currencies(plan: SheetPlan, amounts: MoneyColumn) -> frozenset[str]:
     index = plan.fields.get("amount")
-    stated = money.unit_of(plan.head.headers[index].given)[0] if index is not None else None
+    stated = units.unit_of(plan.head.headers[index].given)[0] if index is not None else None
     signs = amounts.signs | ({stated} if stated else set())
-    codes = {money.currency_of(sign, default=None, locale=plan.asked.locale) or sign for sign in signs}
+    codes = {units.currency_of(sign, default=None, locale=plan.asked.locale) or sign for sign in signs}
     return frozenset(codes | ({plan.asked.default_currency} if plan.asked.default_currency else set()))
 
 

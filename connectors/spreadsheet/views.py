@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from connectors.sdk.records import Deal
-from connectors.spreadsheet import dates, money, words
+from connectors.spreadsheet import columns, words
 from connectors.spreadsheet.planning import SheetPlan
 from connectors.spreadsheet.survey import Surveyed
 
@@ -98,7 +98,7 @@ def notes_of(plan: SheetPlan) -> Iterator[str]:
         yield f"{'chances' if field == 'probability' else 'amounts'} in {plan.head.headers[at].label!r}: {text}"
 
 
-def _order(column: dates.DateColumn, locale: words.Locale | None) -> str:
+def _order(column: columns.DateColumn, locale: words.Locale | None) -> str:
     parts = []
     if column.counts.get("ordered"):
         by = (
@@ -123,7 +123,7 @@ def _order(column: dates.DateColumn, locale: words.Locale | None) -> str:
     return ", ".join(parts)
 
 
-def _marks(column: money.MoneyColumn, locale: words.Locale | None) -> str:
+def _marks(column: columns.MoneyColumn, locale: words.Locale | None) -> str:
     parts = []
     if not column.counts.get("text"):
         parts.append("real numbers")

@@ -7,12 +7,12 @@ from decimal import Decimal
 
 import pytest
 
-from connectors.spreadsheet import dates, money, words
+from connectors.spreadsheet import columns, dates, money, words
 from tests.connectors.spreadsheet.sheets import csv_file, read, xlsx_file
 
 
 def amount(text, locale=None):
-    column = money.MoneyColumn()
+    column = columns.MoneyColumn()
     column.see(1, text)
     parsed = money.parse(text)
     refusal = column.decide(words.locale(locale) if locale else None, frozenset({"IDR"} if locale == "id_ID" else ()))
@@ -83,7 +83,7 @@ def test_nothing_is_not_zero(text):
     "text", ["abc", "5 apples", "1.23.45", "1,2,3", "12,34,56.7.8", "5.000,", "1 2", True, "10 20", "1e5x"]
 )
 def test_what_is_no_amount_is_not_made_one(text):
-    column = money.MoneyColumn()
+    column = columns.MoneyColumn()
     column.see(1, text)
     parsed = money.parse(text)
     column.decide(words.locale("en_US"))
@@ -143,7 +143,7 @@ def test_a_currency_column_and_number_formats_name_currencies(tmp_path):
 
 
 def day(text, locale=None, **how):
-    column = dates.DateColumn()
+    column = columns.DateColumn()
     column.see(1, text)
     parsed = dates.parse(text)
     refusal = column.decide(words.locale(locale) if locale else None)
