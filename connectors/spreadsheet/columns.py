@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from math import isfinite
 
 from connectors.spreadsheet import dates, money, words
+from connectors.spreadsheet.grid import Cell
 
 _MOST_KEPT = 1 << 15
 _NAMED_ROWS = 10
@@ -41,23 +42,23 @@ class DateColumn:
         #: The order cannot be told and the column is not worth refusing a file for: its cells stay empty.
         self.is_given_up = False
         #: Texts whose kind is known and whose rows nobody needs: the same day stands in many rows.
-        self._plain: dict[str, dates.Kind] = {}
+        self._plain: dict[Cell, dates.Kind] = {}
 
-    def see(self, row: int, cell: object) -> None:
+    def see(self, row: int, cell: Cell) -> None:
         """Count one cell."""
-        if (kind := self._plain.get(cell)) is not None:  # type: ignore[call-overload]
+        if (kind := self._plain.get(cell)) is not None:
             self.counts[kind] += 1
             return
         parsed = dates.parse(cell)
         self.counts[parsed.kind] = self.counts.get(parsed.kind, 0) + 1
         if cell.__class__ is str and parsed.kind in ("day", "instant", "empty") and len(self._plain) < _MOST_KEPT:
-            self._plain[cell] = parsed.kind  # type: ignore[index]
+            self._plain[cell] = parsed.kind
         if parsed.kind == "ordered":
             what = "dmy" if parsed.first > 12 else "mdy" if parsed.second > 12 else "ambiguous"
             if what != "ambiguous" or parsed.first != parsed.second:
                 self._note(what, row)
             if cell.__class__ is str and len(self.rows[what]) == _NAMED_ROWS and len(self._plain) < _MOST_KEPT:
-                self._plain[cell] = "ordered"  # type: ignore[index]
+                self._plain[cell] = "ordered"
         elif parsed.kind in ("unreadable", "partial"):
             self._note(parsed.kind, row)
         elif parsed.native:
@@ -147,17 +148,17 @@ class MoneyColumn:
         self.unit: str | None = None
         self.unit_power = 0
 
-    def see(self, row: int, cell: object) -> None:
+    def see(self, row: int, cell: Cell) -> None:
         """Count one cell."""
-        if cell.__class__ is str and (match := money.PLAIN.fullmatch(cell)):  # type: ignore[call-overload]
+        if isinstance(cell, str) and (match := money.PLAIN.fullmatch(cell)):
             self.counts["text"] = self.counts.get("text", 0) + 1
             if match[3] and len(self.rows["."]) < 10:
                 self.rows["."].append(row)
             self.max_plain = max(self.max_plain, float(match[2]))
             return
-        if cell.__class__ is float and isfinite(cell):  # type: ignore[arg-type]
+        if isinstance(cell, float) and isfinite(cell):
             self.counts["number"] = self.counts.get("number", 0) + 1
-            self.max_plain = max(self.max_plain, abs(cell))  # type: ignore[arg-type]
+            self.max_plain = max(self.max_plain, abs(cell))
             return
         parsed = money.parse(cell)
         self.counts[parsed.kind] = self.counts.get(parsed.kind, 0) + 1

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from connectors.spreadsheet import words
+from connectors.spreadsheet.grid import Cell
 
 Kind = Literal["empty", "day", "instant", "ordered", "serial", "partial", "unreadable"]
 
@@ -70,7 +71,7 @@ UNREADABLE = Parsed("unreadable")
 PARTIAL = Parsed("partial")
 
 
-def parse(cell: object) -> Parsed:
+def parse(cell: Cell) -> Parsed:
     """What a cell says as a date, whatever its type."""
     if cell is None:
         return EMPTY

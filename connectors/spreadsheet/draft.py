@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from connectors.sdk.records import Outcome
+
 
 class StageDay(msgspec.Struct, frozen=True, array_like=True):
     """A stage and when it was entered. `order` is the place of its column; `has_time` False = a day only (its first moment, UTC)."""
@@ -36,7 +38,7 @@ class Draft(msgspec.Struct, kw_only=True, omit_defaults=True):
     company: str | None = None
     stage: str | None = None
     pipeline: str | None = None
-    status: str | None = None
+    status: Outcome | None = None
     amount: Decimal | None = None
     currency: str | None = None
     probability: float | None = None

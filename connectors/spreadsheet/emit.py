@@ -282,7 +282,7 @@ class Emission:
             name=draft.name,
             pipeline_id=pipeline_id,
             stage_id=stage_id(label) if label else None,
-            status=status,  # type: ignore[arg-type]
+            status=status,
             amount=amount,
             currency=draft.currency if amount is not None else None,
             created_at=draft.created_at or (history.created_at if history else None),

@@ -56,20 +56,11 @@ class ServiceAccount:
 
     def auth(self, calls: Any, token_url: str | None) -> OAuth:
         """Credentials that fetch a token when needed."""
-        url = token_url or self.token_url
-        session = calls.session()
-
-        def fetch(_: str | None) -> Any:
-            form = {
-                "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-                "assertion": self._assertion(calls, url),
-            }
-            return Grant(calls, session, url, form=form, basic=None, identity=self.email)(None)
-
-        fetch.identity = f"{url} {self.email}"  # type: ignore[attr-defined]
+        fetch = _Asserting(self, calls, token_url or self.token_url)
         return OAuth(fetch, clock=calls.clock, tokens=calls.tokens)
 
-    def _assertion(self, calls: Any, audience: str) -> str:
+    def assertion(self, calls: Any, audience: str) -> str:
+        """A signed assertion of now, good for an hour. Raises ConfigError for a key that cannot sign."""
         import jwt  # noqa: PLC0415  (only service accounts need it; it comes with simple-salesforce)
 
         now = int(calls.clock.now().timestamp())
@@ -81,6 +72,21 @@ class ServiceAccount:
                 "service_account: the private key in it cannot be used. Download a new JSON key."
             ) from None
         return signed
+
+
+class _Asserting:
+    """Fetches tokens, each with an assertion of its own. `identity` is what its stored tokens are known by."""
+
+    def __init__(self, account: ServiceAccount, calls: Any, url: str) -> None:
+        self._account, self._calls, self._session, self._url = account, calls, calls.session(), url
+        self.identity = f"{url} {account.email}"
+
+    def __call__(self, _: str | None) -> Any:
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            "assertion": self._account.assertion(self._calls, self._url),
+        }
+        return Grant(self._calls, self._session, self._url, form=form, basic=None, identity=self._account.email)(None)
 
 
 class SheetsApi:

@@ -83,11 +83,10 @@ _SPACE_RUN = re.compile(r"[^\S\n]+")
 
 def text_of(cell: Cell) -> str:
     """A cell as text: trimmed, no-break spaces made plain, line breaks inside kept; a whole number without its `.0`."""
-    if cell.__class__ is str:
-        text: str = cell  # type: ignore[assignment]
-        if text.isascii() and "  " not in text and "\t" not in text:
-            return text.strip()
-        return _SPACE_RUN.sub(" ", unicodedata.normalize("NFC", text.replace("\u200b", ""))).strip()
+    if isinstance(cell, str):
+        if cell.isascii() and "  " not in cell and "\t" not in cell:
+            return cell.strip()
+        return _SPACE_RUN.sub(" ", unicodedata.normalize("NFC", cell.replace("\u200b", ""))).strip()
     if cell is None:
         return ""
     if isinstance(cell, bool):
@@ -99,13 +98,10 @@ def text_of(cell: Cell) -> str:
     return cell.isoformat() if isinstance(cell, date | time) else str(cell)
 
 
-_JSON = frozenset({str, int, float, bool})
-
-
 def raw_of(names: Sequence[str], cells: Sequence[Cell]) -> dict[str, str | int | float | bool]:
     """The filled cells of a row for the archive: what JSON has, as it was in the file; dates and times as ISO text."""
     return {
-        name: cell if cell.__class__ in _JSON else text_of(cell)  # type: ignore[misc]
+        name: cell if isinstance(cell, (str, int, float)) else text_of(cell)
         for name, cell in zip(names, cells, strict=False)
         if cell is not None
     }

@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from connectors.spreadsheet import units, words
+from connectors.spreadsheet.grid import Cell
 
 Kind = Literal["empty", "number", "text", "unreadable"]
 
@@ -49,17 +50,23 @@ EMPTY = Parsed("empty")
 UNREADABLE = Parsed("unreadable")
 
 
-def plain(cell: object) -> Decimal | None:
+def plain(cell: Cell) -> Decimal | None:
     """The amount of a cell whose figures can be read in one way only, None for any other cell."""
-    if cell.__class__ is str:
-        return Decimal(cell) if PLAIN.fullmatch(cell) else None  # type: ignore[arg-type, call-overload]
-    if cell.__class__ is float and isfinite(cell):  # type: ignore[arg-type]
-        number = Decimal(int(cell) if cell.is_integer() else repr(cell))  # type: ignore[attr-defined, call-overload]
-        return number if number.as_tuple().exponent >= -4 else None  # type: ignore[operator]
+    if isinstance(cell, str):
+        return Decimal(cell) if PLAIN.fullmatch(cell) else None
+    if isinstance(cell, float) and isfinite(cell):
+        number = Decimal(int(cell) if cell.is_integer() else repr(cell))
+        return number if places(number) <= 4 else None
     return None
 
 
-def parse(cell: object) -> Parsed:
+def places(number: Decimal) -> int:
+    """Digits behind the decimal mark of a finite number; below 0 for 1E+3."""
+    exponent = number.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
+
+
+def parse(cell: Cell) -> Parsed:
     """What a cell says as an amount, whatever its type."""
     if cell is None:
         return EMPTY

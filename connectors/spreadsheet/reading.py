@@ -26,6 +26,8 @@ _MOST_KEPT = 1 << 14
 _KEPT = frozenset({str, date, datetime})
 _CENT4 = Decimal("0.0001")
 _MAX_NAMED_CELLS = 8
+#: Day as written, its instant in UTC, whether it has a time of day.
+_When = tuple[date, datetime, bool]
 #: Longer texts are neither a word for nothing nor an error value.
 _LONGEST_WORD = 16
 
@@ -57,7 +59,8 @@ class Reader:
         self._custom = [(head.text, head.index) for head in plan.head.headers if head.index not in used]
         self._names = [head.text for head in plan.head.headers]
         #: What a column's cells were read as; the same label, name or day stands in many rows. Cells that are worth a warning are not kept.
-        self._known: dict[int, dict[Cell, Any]] = {head.index: {} for head in plan.head.headers}
+        self._texts_met: dict[int, dict[Cell, str | None]] = {head.index: {} for head in plan.head.headers}
+        self._days_met: dict[int, dict[Cell, _When]] = {head.index: {} for head in plan.head.headers}
         self._default_currency = self._currency_in_header() or plan.asked.default_currency
         self._is_plain_money = "currency" not in fields and not plan.format_currencies
         self._key_column = letter(min(choice.columns)) if choice and choice.columns else "A"
@@ -120,9 +123,9 @@ class Reader:
         cell = row.cells[index]
         if cell is None:
             return None
-        known = self._known[index]
+        known = self._texts_met[index]
         if cell.__class__ is str and cell in known:
-            return known[cell]  # type: ignore[no-any-return]
+            return known[cell]
         text: str | None = text_of(cell)
         if text and len(text) <= _LONGEST_WORD and text[0] in _odd_starts():
             folded = words.fold(text)
@@ -163,8 +166,7 @@ class Reader:
             return None, None
         if abs(value) >= _LARGEST:
             return self._too_large(row, index)
-        exponent = value.as_tuple().exponent
-        if isinstance(exponent, int) and exponent < -4:
+        if money.places(value) > 4:
             value = value.quantize(_CENT4, ROUND_HALF_UP)
         return value, self._currency(row, index, parsed.sign)
 
@@ -210,14 +212,13 @@ class Reader:
             return None
         return float(share)
 
-    def _when(self, row: Row, index: int) -> tuple[date, datetime, bool] | None:
-        """(day as written, its instant in UTC, whether it has a time of day)."""
+    def _when(self, row: Row, index: int) -> _When | None:
         cell = row.cells[index]
         if cell is None:
             return None
-        known = self._known[index]
+        known = self._days_met[index]
         if cell.__class__ in _KEPT and (when := known.get(cell)) is not None:
-            return when  # type: ignore[no-any-return]
+            return when
         parsed = dates.parse(cell)
         if parsed.kind == "empty":
             return None
@@ -260,7 +261,7 @@ class Reader:
             if cell is None:
                 continue
             if cell.__class__ is str:
-                known = self._known[index]
+                known = self._texts_met[index]
                 text = known.get(cell)
                 if text is None:
                     text = text_of(cell)

@@ -63,8 +63,7 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
         why = None
         first = cells[lead]
         if lead == _ALONE or (
-            (first.__class__ is not str or _may_start(first, starts))  # type: ignore[arg-type]
-            and _first_word(cells, lead) in looks
+            (not isinstance(first, str) or _may_start(first, starts)) and _first_word(cells, lead) in looks
         ):
             why = judge(cells, [index for index, cell in enumerate(cells) if _holds(cell)], names, shape)
         if why == "total":
@@ -112,12 +111,12 @@ _ALONE = -1
 def _lead(cells: Sequence[Cell]) -> int | None:
     """Index of the first cell that holds something, _ALONE when no other does, None for a blank row."""
     lead = None
-    if len(cells) > 1 and (one := cells[0]).__class__ is str and (two := cells[1]).__class__ is str:
-        usual = not one.isspace() and not two.isspace()  # type: ignore[union-attr]
+    if len(cells) > 1 and isinstance(one := cells[0], str) and isinstance(two := cells[1], str):
+        usual = not one.isspace() and not two.isspace()
         if usual:
             return 0
     for index, cell in enumerate(cells):
-        if cell is not None and (cell.__class__ is not str or not cell.isspace()):  # type: ignore[union-attr]
+        if cell is not None and (not isinstance(cell, str) or not cell.isspace()):
             if lead is not None:
                 return lead
             lead = index
@@ -133,11 +132,10 @@ def _may_start(text: str, starts: frozenset[str]) -> bool:
 def _first_word(cells: Sequence[Cell], lead: int) -> str:
     """The first word of a row's first text, folded: enough to see that it is neither a sum nor a header."""
     cell = cells[lead]
-    if cell.__class__ is not str:
-        cell = next((one for one in cells if one.__class__ is str), None)
-        if cell is None:
-            return ""
-    word: str = cell.split(None, 1)[0].partition("(")[0].rstrip(":").casefold()  # type: ignore[union-attr]
+    text = cell if isinstance(cell, str) else next((one for one in cells if isinstance(one, str)), None)
+    if text is None:
+        return ""
+    word = text.split(None, 1)[0].partition("(")[0].rstrip(":").casefold()
     return word if word.isascii() else words.fold(word)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from connectors.sdk.errors import ConfigError
+from connectors.sdk.records import Outcome
 
 #: Tables of `headers.toml` that are not fields.
 _NOT_FIELDS = ("weak", "never_within", "counters")
@@ -162,13 +163,16 @@ def ladder() -> dict[str, int]:
     return rungs | dict.fromkeys(words("outcome_won"), 1000) | dict.fromkeys(words("outcome_lost"), 1010)
 
 
+_OUTCOMES: tuple[Outcome, ...] = ("won", "lost", "open")
+
+
 @lru_cache(maxsize=1 << 14)
-def outcome_of(label: str | None) -> str | None:
+def outcome_of(label: str | None) -> Outcome | None:
     """won, lost or open where the label plainly says so, else None. A number in front ("5. Won") does not matter."""
     if not label:
         return None
     folded = bare_label(label)
-    for outcome in ("won", "lost", "open"):
+    for outcome in _OUTCOMES:
         if folded in words(f"outcome_{outcome}"):
             return outcome
     return None
