@@ -30,6 +30,7 @@ class Google:
         self.api_key = "key-of-the-tests"
         self.email = "reader@project.iam.gserviceaccount.com"
         self.busy = 0
+        self.retry_after_s = 1
         self.requests: list[str] = []
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.url = ""
@@ -48,7 +49,11 @@ class Google:
         self.requests.append(f"{method} {parts.path}")
         if self.busy:
             self.busy -= 1
-            return 429, {"Retry-After": "1"}, b'{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}'
+            return (
+                429,
+                {"Retry-After": str(self.retry_after_s)},
+                b'{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}',
+            )
         if parts.path == "/token":
             return self._token(parse_qs(body.decode()))
         if parts.path.startswith("/v4/spreadsheets/"):

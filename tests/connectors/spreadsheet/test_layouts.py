@@ -305,7 +305,11 @@ def test_unknown_stages_have_no_place_until_the_settings_give_one(tmp_path):
     path = csv_file(tmp_path, "ID,Stage\n1,Proposal\n2,Coffee chat\n")
     got = read(path)
     assert got.stages["coffee chat"].display_order is None
-    assert "Coffee chat" in got.warnings["stage_order_unknown"]
+    assert set(got.deals) == {"1", "2"}, "deals of stages that nobody knows are kept"
+    assert got.warnings["stage_order_unknown"] == (
+        "deals.csv: the place of stage(s) 'Coffee chat' in the funnel is not known from the sheet. "
+        "List all stages in order in `stages`."
+    )
     told = read(path, stages=["Coffee chat", "Proposal"])
     assert told.stages["coffee chat"].display_order < told.stages["proposal"].display_order
     assert "stage_order_unknown" not in told.warnings

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from connectors.sdk import records as rec
-from connectors.sdk.errors import ConfigError, TransientError
+from connectors.sdk.errors import ConfigError, QuotaError, TransientError
 from tests.connectors.spreadsheet.google_fake import serving
 from tests.connectors.spreadsheet.sheets import read
 
@@ -90,6 +90,25 @@ def test_being_busy_is_waited_out(google):
     google.busy = 2
     got = read(google_sheet_id=SHEET, api_key=google.api_key, base_url=google.url)
     assert len(got.deals) == 3
+
+
+def test_a_quota_that_is_used_up_is_said_with_the_wait(google):
+    """Google's minute is waited out; a longer wait that it asks for is not, and a sheet that stays busy is given up."""
+    google.busy = 1000
+    with pytest.raises(TransientError) as stays:
+        read(google_sheet_id=SHEET, api_key=google.api_key, base_url=google.url)
+    assert str(stays.value) == (
+        f"sheet: GET /v4/spreadsheets/{SHEET}: too many requests (429); gave up after 9 tries in 100 s. "
+        "If it stays, check the network and the source's status page."
+    )
+    google.retry_after_s = 3600
+    with pytest.raises(QuotaError) as gone:
+        read(google_sheet_id=SHEET, api_key=google.api_key, base_url=google.url)
+    assert str(gone.value) == (
+        f"sheet: GET /v4/spreadsheets/{SHEET}: too many requests (429), and the source asks to wait 3600 s. "
+        "The next sync after that goes on."
+    )
+    assert google.api_key not in str(stays.value) + str(gone.value)
 
 
 def test_the_public_export_needs_no_key(google):
