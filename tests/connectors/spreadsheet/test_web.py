@@ -98,14 +98,14 @@ def test_a_quota_that_is_used_up_is_said_with_the_wait(google):
     with pytest.raises(TransientError) as stays:
         read(google_sheet_id=SHEET, api_key=google.api_key, base_url=google.url)
     assert str(stays.value) == (
-        f"sheet: GET /v4/spreadsheets/{SHEET}: too many requests (429); gave up after 9 tries in 100 s. "
+        "sheet: GET /v4/spreadsheets/{id}: too many requests (429); gave up after 9 tries in 100 s. "
         "If it stays, check the network and the source's status page."
     )
     google.retry_after_s = 3600
     with pytest.raises(QuotaError) as gone:
         read(google_sheet_id=SHEET, api_key=google.api_key, base_url=google.url)
     assert str(gone.value) == (
-        f"sheet: GET /v4/spreadsheets/{SHEET}: too many requests (429), and the source asks to wait 3600 s. "
+        "sheet: GET /v4/spreadsheets/{id}: too many requests (429), and the source asks to wait 3600 s. "
         "The next sync after that goes on."
     )
     assert google.api_key not in str(stays.value) + str(gone.value)
