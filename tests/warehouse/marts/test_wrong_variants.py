@@ -31,7 +31,7 @@ WRONG = {
     "an unseen entry gives a time in stage": ("mart_visits", "and not iv.is_left_censored", "", "stage_dwell"),
     "a win that did not last counts": (
         "deal_stage_facts",
-        "(v.level < 1000000 or e.final_no = 1)",
+        "v.level < 1000000 or e.final_no = 1",
         "true",
         "stage_conversion",
     ),

@@ -18,28 +18,45 @@ entries as (  -- a deal that began with its win has no entry level: it says noth
     from passages
 ),
 
-hits as (  -- every stage against the visits at or above it (and those one step below, for the strict order)
+ladder as (  -- what a visit says of which stages: of its own, of all below, and of the one above (for the strict order)
     select
-        v.deal_no,
+        v.stage_no as visited_no,
+        v.level,
         l.stage_no,
-        min(case when v.stage_rank = l.stage_rank or (v.level > l.stage_order and e.entry_level < l.stage_order) then v.seq end) as hit_seq,
-        min(case when v.stage_rank = l.stage_rank or (v.level > l.stage_order and e.entry_level < l.stage_order) then v.entered_at end)
-            as reached_at,
-        min(case when v.stage_rank = l.stage_rank or (v.level > l.stage_order and e.entry_level < l.stage_order) then v.entered_date end)
-            as reached_date,
-        max(case when v.level > l.stage_order then v.seq end) as last_seq_above,
-        min(case when v.stage_rank = l.stage_rank then v.seq end) as first_visit_seq,
-        min(case when v.stage_rank = l.stage_rank - 1 then v.seq end) as first_visit_below_seq,
-        min(case when v.stage_rank = l.stage_rank + 1 then v.seq end) as first_visit_above_seq,
-        min(e.final_no) as final_no,
-        bool_or(e.is_last_pipeline) as is_last_pipeline
-    from main.mart_visits as v
-    inner join entries as e on e.deal_no = v.deal_no and e.pipeline_no = v.pipeline_no
+        l.stage_order,
+        v.level > l.stage_order as is_below,
+        coalesce(l.stage_rank = v.stage_rank, false) as is_here,
+        coalesce(l.stage_rank = v.stage_rank + 1, false) as is_next,
+        coalesce(l.stage_rank = v.stage_rank - 1, false) as is_last
+    from (select distinct pipeline_no, stage_no, level, stage_rank from main.mart_visits where level is not null) as v
     inner join main.mart_stages as l
         on l.pipeline_no = v.pipeline_no
         and (l.stage_order < v.level or l.stage_rank = v.stage_rank or l.stage_rank = v.stage_rank + 1)
-    -- a won visit counts only when the deal's last visit in the pipeline is won
-    where l.stage_rank is not null and (v.level < 1000000 or e.final_no = 1)
+    where l.stage_rank is not null
+),
+
+counted as (  -- a won visit counts only when the deal's last visit in the pipeline is won
+    select v.deal_no, v.stage_no, v.level, v.seq, v.entered_at, v.entered_date, e.entry_level, e.final_no, e.is_last_pipeline
+    from main.mart_visits as v
+    inner join entries as e on e.deal_no = v.deal_no and e.pipeline_no = v.pipeline_no
+    where v.level < 1000000 or e.final_no = 1
+),
+
+hits as (
+    select
+        v.deal_no,
+        l.stage_no,
+        min(case when l.is_here or (l.is_below and v.entry_level < l.stage_order) then v.seq end) as hit_seq,
+        min(case when l.is_here or (l.is_below and v.entry_level < l.stage_order) then v.entered_at end) as reached_at,
+        min(case when l.is_here or (l.is_below and v.entry_level < l.stage_order) then v.entered_date end) as reached_date,
+        max(case when l.is_below then v.seq end) as last_seq_above,
+        min(case when l.is_here then v.seq end) as first_visit_seq,
+        min(case when l.is_next then v.seq end) as first_visit_below_seq,
+        min(case when l.is_last then v.seq end) as first_visit_above_seq,
+        min(v.final_no) as final_no,
+        bool_or(v.is_last_pipeline) as is_last_pipeline
+    from counted as v
+    inner join ladder as l on l.visited_no = v.stage_no and l.level = v.level
     group by v.deal_no, l.stage_no
 ),
 
