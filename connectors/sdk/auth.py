@@ -76,6 +76,11 @@ class Auth(ABC):
     def __init__(self) -> None:
         self.flight = SingleFlight(self._renew)
 
+    def ready(self) -> None:
+        """Have credentials at hand before a request is built: a token that is first loaded *while* sending would pass for a renewal made
+        by another thread, and its refusal for the second one of the request.
+        """
+
     @abstractmethod
     def headers(self) -> Mapping[str, str]:
         """Headers for the next request; renews ahead of expiry where it can."""
@@ -140,6 +145,10 @@ class OAuth(Auth):
         self._token: Token | None = None
         self._renew_at: datetime | None = None
         redactor.add(self._seed)
+
+    def ready(self) -> None:
+        """Load, fetch or renew the token where that is due."""
+        self.token()
 
     def headers(self) -> Mapping[str, str]:
         """`Authorization: Bearer` with a token that is still good for a while."""

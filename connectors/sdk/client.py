@@ -217,6 +217,8 @@ class CallPolicy:
         tries = _Tries(self, endpoint, pool, self._flight(renew))
         while True:
             self._admit(endpoint, cost, pool)
+            if isinstance(renew, Auth):
+                renew.ready()
             version = tries.flight.version if tries.flight else 0
             outcome = self._send(send)
             self._look_at(endpoint, outcome)

@@ -107,9 +107,12 @@ class PolicyAdapter(HTTPAdapter):
     ) -> requests.Response:
         # A copy, so that credentials are neither in what a redirect copies nor in what an error shows.
         sent = request.copy()
-        if self._auth is not None and _origin(request.url or "") == self._auth_origin:
+        origin = _origin(request.url or "")
+        # What stands in for the source may redirect to itself, by its own address.
+        is_moved = self._override is not None and origin == _origin(self._override.geturl())
+        if self._auth is not None and (origin == self._auth_origin or is_moved):
             sent.headers.update(self._auth.headers())
-        if self._override is not None:
+        if self._override is not None and not is_moved:
             sent.url = _moved(sent.url or "", self._override)
         target = urlsplit(sent.url or "")
         if is_loopback(target.hostname):

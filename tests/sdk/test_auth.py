@@ -122,6 +122,18 @@ def test_a_stored_token_that_is_still_good_costs_no_call(vendor, store, clock, r
     assert vendor.calls == ["refresh-0"]
 
 
+def test_a_stored_token_that_was_revoked_meanwhile_is_renewed(policy, vendor, store, clock, redactor):
+    """Before the first request of a sync the token is not loaded yet: loading it must not pass for the renewal."""
+    OAuth(vendor, clock=clock, refresh_token="refresh-0", tokens=store, redactor=redactor).token()
+    auth = OAuth(vendor, clock=clock, refresh_token="refresh-0", tokens=store, redactor=redactor)
+
+    def send():
+        return response(200 if auth.headers() == {"Authorization": "Bearer access-2"} else 401)
+
+    assert policy.call("deals", send, renew=auth).status_code == 200
+    assert vendor.calls == ["refresh-0", "refresh-1"]
+
+
 def test_a_newly_configured_refresh_token_wins_over_the_stored_one(vendor, store, clock, redactor):
     """The user authorised again: what was stored belongs to the old authorisation."""
     OAuth(vendor, clock=clock, refresh_token="refresh-0", tokens=store, redactor=redactor).headers()

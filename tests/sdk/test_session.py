@@ -88,6 +88,18 @@ def test_credentials_go_to_their_own_address_only(policy, redactor):
     assert "marker-0001" not in str(answer.request.headers) + str(answer.history[0].request.headers)
 
 
+def test_a_stand_in_may_redirect_to_itself(policy, redactor):
+    """A web framework redirects `/query` to `/query/`; the address it names is its own and not the source's."""
+    with Loopback(Scripted(307, headers={"Location": "/prefix/query/?q=1"}), Scripted(body=b"[1]")) as stand_in:
+        auth = HeaderKey("x-api-token", "marker-0001", redactor=redactor)
+        session = policy.session(
+            auth=auth, base_url="https://acme.my.salesforce.com", endpoint_override=f"{stand_in.url}/prefix"
+        )
+        assert session.get("https://acme.my.salesforce.com/query?q=1").json() == [1]
+    assert [path for _, path, _ in stand_in.seen] == ["/prefix/query?q=1", "/prefix/query/?q=1"]
+    assert [headers.get("x-api-token") for _, _, headers in stand_in.seen] == ["marker-0001", "marker-0001"]
+
+
 def test_credentials_need_an_address_that_they_are_for(policy, redactor):
     with pytest.raises(ConfigError, match="base_url"):
         policy.session(auth=Bearer("marker-0001", redactor=redactor))
