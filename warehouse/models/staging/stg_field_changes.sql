@@ -18,12 +18,8 @@ with told as (
     inner join staging.stg_deals as k
         on k.source_key = e.source_key and k.deal_id = e.deal_id
     where k.live_read_at is null
-        or e._read_at > k.live_read_at
-        or (e._read_at = k.live_read_at and (
-            e._mapper_version > k.live_mapper_version
-            or (e._mapper_version = k.live_mapper_version and (
-                e._sync_seq > k.live_sync_seq
-                or (e._sync_seq = k.live_sync_seq and e._read_ordinal >= k.live_ordinal)))))
+        or (e._read_at, e._mapper_version, e._sync_seq, e._read_ordinal)
+            >= (k.live_read_at, k.live_mapper_version, k.live_sync_seq, k.live_ordinal)
 ),
 
 merged as (

@@ -26,12 +26,8 @@ with events as (
         and s.stage_id = e.to_stage_id
         and e.changed_at >= s.valid_from and e.changed_at < s.valid_to
     where k.live_read_at is null
-        or e._read_at > k.live_read_at
-        or (e._read_at = k.live_read_at and (
-            e._mapper_version > k.live_mapper_version
-            or (e._mapper_version = k.live_mapper_version and (
-                e._sync_seq > k.live_sync_seq
-                or (e._sync_seq = k.live_sync_seq and e._read_ordinal >= k.live_ordinal)))))
+        or (e._read_at, e._mapper_version, e._sync_seq, e._read_ordinal)
+            >= (k.live_read_at, k.live_mapper_version, k.live_sync_seq, k.live_ordinal)
 ),
 
 merged as (
