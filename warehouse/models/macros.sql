@@ -21,6 +21,12 @@ create or replace macro period_start(grain, day) as
         when 'year' then cast(date_trunc('year', day) as date)
     end;
 
+-- Months from the first of the year 0 to a day, so that months can be counted; number // 3 counts quarters.
+create or replace macro month_number(day) as year(day) * 12 + month(day) - 1;
+
+-- First day of a month by its number.
+create or replace macro month_begin(number) as make_date(number // 12, number % 12 + 1, 1);
+
 -- The minute of an instant.
 create or replace macro minute_of(instant) as date_trunc('minute', instant);
 
@@ -68,3 +74,6 @@ create or replace macro wilson_high(k, n) as
         ((1.0 * k / n) + 3.841458820694124 / (2.0 * n)
             + 1.959963984540054 * sqrt((1.0 * k / n) * (1.0 - 1.0 * k / n) / n + 3.841458820694124 / (4.0 * n * n)))
         / (1.0 + 3.841458820694124 / n)) end;
+
+-- The value of the row that comes last in an order, NULL values too (an aggregate); rows without a place do not count.
+create or replace macro value_at_last(value, place) as arg_max_null(value, place);

@@ -8,14 +8,15 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any
 
-from tests.warehouse.independent.calc import Calculation, Mart
+from tests.warehouse.independent.calc import Mart
+from tests.warehouse.independent.flow import FlowCalculation
 from tests.warehouse.independent.history import Story, Visit, local_day, money, period
 from tests.warehouse.independent.numbers import average_money, mean, quantile, rate, survival_quantiles
 
 CENT = Decimal("0.01")
 
 
-class FullCalculation(Calculation):
+class FullCalculation(FlowCalculation):
     """Every mart of a world."""
 
     @property

@@ -29,6 +29,9 @@ KEYS = {
     "owner_capacity": ("person_key",),
     "forecast_deals": ("deal_key",),
     "forecast": ("pipeline_key", "timing", "close_month"),
+    "pipeline_daily": ("snapshot_date", "stage_key"),
+    "pipeline_waterfall": ("kind", "source_key", "pipeline_key", "period_grain", "period_start"),
+    "pipeline_waterfall_deals": ("kind", "period_grain", "period_start", "pipeline_key", "deal_key"),
 }
 
 

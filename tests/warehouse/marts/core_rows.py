@@ -48,15 +48,18 @@ def core_rows(world: World) -> Rows:
         "main.deal_field_changes": [
             {
                 "deal_key": story.key,
+                "source_key": story.deal.source,
                 "field": c.field,
+                "seq": number,
                 "changed_at": c.at,
                 "old_value": c.old,
                 "new_value": c.new,
                 "origin": "history",
             }
             for story in told
-            for c in story.deal.changes
+            for number, c in enumerate(story.deal.changes, start=1)
         ],
+        "main.fx_rates": [{"currency": "USD", "rate": 1}],
         "main.stage_changes": [row for story in told for row in _changes(story)],
         "main.stage_intervals": [row for story in told for row in _intervals(story)],
     }

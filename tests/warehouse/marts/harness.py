@@ -111,6 +111,7 @@ CORE: dict[str, dict[str, str]] = {
         "new_value": _V,
         "origin": _V,
     },
+    "main.fx_rates": {"currency": _V, "rate": "DECIMAL(24,12)", "rate_date": _D, "rate_source": _V},
     "main.stage_changes": {
         "deal_key": _V,
         "source_key": _V,

@@ -43,6 +43,14 @@ BREAKS = {
     "owner_capacity_open_deals": "delete from main.owner_capacity where person_key = 'unknown'",
     "forecast_probabilities_in_range": "update main.forecast_deals set historical_probability = 1.2",
     "crm_probabilities_in_range": "update main.forecast_deals set crm_probability = 75",
+    "pipeline_daily_ends_with_the_open_deals": "update main.pipeline_daily set open_amount = open_amount + 0.01",
+    "pipeline_daily_counts_in_range": "update main.pipeline_daily set amount_missing_count = open_count + 1",
+    "pipeline_waterfall_deals_balance": "update main.pipeline_waterfall_deals set change_amount = change_amount + 0.01 where entry_bucket is null",
+    "pipeline_waterfall_balances": "update main.pipeline_waterfall set lost_count = lost_count + 1",
+    "pipeline_waterfall_closings_are_openings": "update main.pipeline_waterfall set closing_amount = closing_amount + 1",
+    "pipeline_waterfall_closes_like_pipeline_daily": "delete from main.pipeline_daily where snapshot_date = '2025-03-31'",
+    "pipeline_waterfall_ends_with_the_open_deals": "update main.pipeline_waterfall set closing_count = closing_count + 1 where source_key = 'all'",
+    "pipeline_waterfall_equals_its_ledger": "delete from main.pipeline_waterfall_deals where exit_bucket = 'won' and is_in_all",
     "forecast_holds_every_open_deal": "delete from main.forecast where timing = 'overdue'",
 }
 CHECKS = {check.name: check for model in marts() for check in model.checks()}

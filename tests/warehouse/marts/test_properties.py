@@ -12,7 +12,18 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.warehouse.independent.full import FullCalculation
-from tests.warehouse.independent.world import AS_OF, BEGIN, PIPELINES, STAGES, ZONE, Deal, Event, Source, World
+from tests.warehouse.independent.world import (
+    AS_OF,
+    BEGIN,
+    PIPELINES,
+    STAGES,
+    ZONE,
+    Deal,
+    Event,
+    FieldChange,
+    Source,
+    World,
+)
 from tests.warehouse.marts.comparison import all_differences
 from tests.warehouse.marts.core_rows import core_rows
 from tests.warehouse.marts.harness import CORE, build_marts, load, marts, rows, warehouse
@@ -45,6 +56,10 @@ def deal(draw: st.DrawFn, number: int) -> Deal:
         evidence = draw(st.sampled_from(("exact", "exact", "created", "observed")))
         events.append(Event(at, place, draw(st.sampled_from(STAGES_OF[source])), evidence))
     amount = draw(st.none() | st.integers(0, 10_000_000))
+    close_date = draw(st.none() | st.dates(BEGIN.date(), AS_OF.date() + timedelta(days=90)))
+    deleted_at = draw(st.none() | st.none() | st.just(AS_OF - timedelta(days=1)) | st.just(at + timedelta(days=3)))
+    if deleted_at and deleted_at >= AS_OF:
+        deleted_at = None
     return Deal(
         key=f"{source}:{number}",
         source=source,
@@ -52,16 +67,34 @@ def deal(draw: st.DrawFn, number: int) -> Deal:
         created_at=events[0].at,
         amount=None if amount is None else Decimal(amount) / 100,
         owner=draw(st.none() | st.just(f"{source}:owner:u1")),
-        close_date=draw(st.none() | st.dates(BEGIN.date(), AS_OF.date() + timedelta(days=90))),
+        close_date=close_date,
         lead_source=draw(st.none() | st.just("Web")),
         deal_type=None,
         company=None,
         last_activity_at=draw(st.none() | st.just(AS_OF - timedelta(days=31))),
         presence=draw(st.sampled_from(("present", "present", "hidden"))),
-        deleted_at=draw(st.none() | st.none() | st.just(AS_OF - timedelta(days=1))),
+        deleted_at=deleted_at,
         unified=f"one:{number // 2}",
         is_primary=number % 2 == 0 or draw(st.booleans()),
+        changes=[
+            *_changes(draw, "amount", events, None if amount is None else f"{Decimal(amount) / 100:.2f}"),
+            *_changes(draw, "expected_close_date", events, close_date and str(close_date)),
+        ],
     )
+
+
+def _changes(draw: st.DrawFn, field: str, events: list[Event], value: str | None) -> list[FieldChange]:
+    """Up to three changes that end in today's value, some in the very instant of a move."""
+    found: list[FieldChange] = []
+    instants = st.sampled_from(events).map(lambda event: event.at + draw(st.sampled_from(GAPS)))
+    for at in sorted(draw(st.lists(instants, max_size=3)), reverse=True):
+        old = draw(
+            st.sampled_from((None, "1000.00", "0.01") if field == "amount" else (None, "2024-12-31", "2025-03-01"))
+        )
+        if at < AS_OF and old != value:
+            found.append(FieldChange(at, field, old, value))
+            value = old
+    return found[::-1]
 
 
 @st.composite

@@ -181,6 +181,96 @@ WRONG = {
         "won_count / nullif(resolved_count, 0)",
         "forecast",
     ),
+    "today's amount stands for every day": (
+        "mart_spells",
+        "case when t.deal_no is null then d.amount_reporting else t.amount end",
+        "d.amount_reporting",
+        "pipeline_daily",
+    ),
+    "a deleted deal was never there": (
+        "mart_spells",
+        "entered_at, entered_date, exited_at from gone_visits",
+        "entered_at, entered_date, exited_at from gone_visits where false",
+        "pipeline_daily",
+    ),
+    "a deleted deal stays for ever": (
+        "mart_spells",
+        "least(coalesce(iv.exited_at, g.deleted_at), g.deleted_at)",
+        "iv.exited_at",
+        "pipeline_daily",
+    ),
+    "a deal counts on the day on which it leaves": (
+        "pipeline_daily",
+        "select stage_no, ended_date, -count(*)",
+        "select stage_no, ended_date + 1, -count(*)",
+        "pipeline_daily",
+    ),
+    "days of UTC, not of the reporting zone": (
+        "mart_spells",
+        "else local_date(v.exited_at, st.reporting_timezone)",
+        "else cast(v.exited_at as date)",
+        "pipeline_daily",
+    ),
+    "a deal won before its close date is no win of the month": (
+        "mart_period_moves",
+        "exit_no = 8 or (exit_no = 9 and",
+        "(exit_no in (8, 9) and",
+        "pipeline_waterfall",
+    ),
+    "the close date typed at closing decides where a loss was due": (
+        "mart_period_moves",
+        "coalesce(last_seen_open, seen_a) % 1048576",
+        "last_seen % 1048576",
+        "pipeline_waterfall",
+    ),
+    "what a deal was first in the month decides": (
+        "mart_period_moves",
+        "max(seen) as last_seen,",
+        "min(seen) as last_seen,",
+        "pipeline_waterfall",
+    ),
+    "a deal in another pipeline is still here": (
+        "mart_period_moves",
+        "-h.pipeline_no, case when s.state < 3 and s.pipeline_no <> h.pipeline_no then 4 else s.state end",
+        "-h.pipeline_no, s.state",
+        "pipeline_waterfall",
+    ),
+    "a win is kept when the deal is deleted": (
+        "mart_period_moves",
+        "when state_b = 3 then 13",
+        "when state_b = 3 and last_state_here = 1 then 8 when state_b = 3 then 13",
+        "pipeline_waterfall",
+    ),
+    "every deal that comes in is new": (
+        "mart_period_moves",
+        "when state_a <> 0 then 2",
+        "when state_a <> 0 then 1",
+        "pipeline_waterfall",
+    ),
+    "an overdue deal that gets a date was pulled in": (
+        "mart_period_moves",
+        "when due_a < period_no then 5",
+        "",
+        "pipeline_waterfall",
+    ),
+    "copies of a deal open twice in all": (
+        "pipeline_waterfall",
+        "else t.scope_no >= 0 and t.is_primary end",
+        "else t.scope_no >= 0 end",
+        "pipeline_waterfall",
+    ),
+    "bookings of unknown amount are 0": (
+        "pipeline_waterfall",
+        "case when c.won_count > 0 then c.won_amount else 0 end",
+        "coalesce(c.won_amount, 0)",
+        "pipeline_waterfall",
+    ),
+    "deals that leave take what they came with": (
+        "pipeline_waterfall_deals",
+        "    m.amount_b as end_amount,",
+        "    m.amount_a as end_amount,",
+        "pipeline_waterfall_deals",
+    ),
 }
 
 

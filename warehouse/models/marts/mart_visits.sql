@@ -20,6 +20,7 @@ select
         when iv.outcome = 'open' then s.canonical_order
         when iv.outcome = 'won' and d.outcome = 'won' then 1000000
     end as rung,
+    iv.outcome = 'open' and iv.entry_movement in ('forward', 'backward', 'lateral') as is_step,
     iv.visit_number,
     iv.entered_at,
     local_date(iv.entered_at, st.reporting_timezone) as entered_date,
