@@ -10,7 +10,7 @@ import msgspec
 
 from connectors.hubspot import mapping, wire
 from connectors.hubspot.api import OPTIONAL
-from connectors.hubspot.reading import LIST_PAGE
+from connectors.hubspot.reading import LIST_PAGE, SEARCH_PAGE
 from connectors.hubspot.run import Run
 from connectors.hubspot.scans import Walk
 from connectors.sdk import Checkpoint, Company, Record, Warn, latest, mapped, next_cursor, open_window
@@ -25,6 +25,7 @@ class Companies:
         self._run, self._sync = run, run.sync
         self._walk: Walk | None = None
         self._refused: Exception | None = None
+        self._is_many = False
 
     def begin(self) -> None:
         """In a first sync: let the reader of deals take pages of companies in between."""
@@ -45,7 +46,7 @@ class Companies:
         if self._refused is not None:
             yield Warn(code="companies_not_read", message=f"companies are not read: {self._refused}")
             return
-        mark = self._run.mark(newest, began)
+        mark = self._run.mark(newest, is_many=self._is_many)
         yield Checkpoint(stream="companies", cursor=next_cursor(cursor, mark, not_after=began))
 
     def _all(self) -> Iterator[dict[str, Any]]:
@@ -65,7 +66,8 @@ class Companies:
 
     def _changed(self, cursor: Mapping[str, Any], began: datetime) -> Iterator[dict[str, Any]]:
         since = open_window(cursor, overlap_minutes=self._run.settings.overlap_minutes).start or began
-        found = dict(self._run.reader.changed(since, began, "companies"))
+        found = dict(self._run.reader.changed(since, "companies"))
+        self._is_many = len(found) > SEARCH_PAGE
         held = self._sync.held.versions("companies", list(found))
         keys = [key for key, modified in found.items() if mapping.differs(held.get(key, ""), modified)]
         for start in range(0, len(keys), LIST_PAGE):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from connectors.hubspot import mapping, wire
+from connectors.hubspot.api import NotFoundError
 from connectors.hubspot.companies import Companies
 from connectors.hubspot.reading import HISTORY_PAGE, LIST_PAGE, SEARCH_PAGE, Bad, chunks
 from connectors.hubspot.run import Run
@@ -42,6 +43,8 @@ class Deals:
         #: Deal id -> company of deals whose history ends elsewhere than they are: the two parts of one answer may differ in age.
         self._again: dict[str, str | None] = {}
         self._doubtful = 0
+        #: More than a page of the search lay in the window.
+        self._is_many = False
 
     def read(self) -> Iterator[Record]:
         """Everything, or what changed since the cursor; then archived and merged deals, companies, and stages that only history knows."""
@@ -50,15 +53,19 @@ class Deals:
         start_date = self._settings.start_date
         window = open_window(cursor, overlap_minutes=self._settings.overlap_minutes, start_date=start_date)
         is_first = not cursor and start_date is None
+        # A first read that a budget broke off goes on with what it did not come to.
+        is_resumed = is_first and not self._sync.full and self._sync.held.live_count("deals") > 0
         newest: datetime | None
-        if is_first:
-            newest = yield from self._whole(began)
+        if is_resumed:
+            newest = yield from self._rest()
+        elif is_first:
+            newest = yield from self._whole()
         else:
-            newest = yield from self._changed(window.start or began - _BEGINNING, began)
+            newest = yield from self._changed(window.start or began - _BEGINNING)
         yield from self._repaired()
-        yield from self._archived() if is_first else self._newly_archived()
+        yield from self._archived() if is_first and not is_resumed else self._newly_archived(unheld=is_resumed)
         yield from (rate for _, rate in self._rates.values())
-        mark = self._run.mark(newest, began)
+        mark = self._run.mark(newest, is_many=self._is_many)
         yield Checkpoint(stream="deals", cursor=next_cursor(cursor, mark, not_after=began))
         yield from self._run.gone_stages()
         yield from self._companies.read()
@@ -70,7 +77,7 @@ class Deals:
 
     # --- which deals ------------------------------------------------------------------------------------------
 
-    def _whole(self, began: datetime) -> Generator[Record, None, datetime]:
+    def _whole(self) -> Generator[Record, None, datetime | None]:
         newest: datetime | None = None
         total = self._sync.held.live_count("deals") or None
         for count, found in enumerate(self._reader.everything(), start=1):
@@ -78,20 +85,45 @@ class Deals:
                 self._sync.progress(count, total, "deals")
             newest = latest(newest, (yield from self._deal(found)))
         yield SweepEnd(stream="deals", complete=self._reader.saw_all, missing_as="purged")
-        return newest or began
+        return newest
 
-    def _changed(self, since: datetime, until: datetime) -> Generator[Record, None, datetime | None]:
-        """Deals modified in the window that are not held as they are; the overlap costs one search page and no more."""
+    def _rest(self) -> Generator[Record, None, datetime | None]:
+        """All live ids, and the deals that are not held as they are: what was read before is not paid for again."""
+        newest: datetime | None = None
+        seen: list[str] = []
+
+        def not_held(page: Sequence[wire.Lean]) -> Iterable[wire.Lean]:
+            nonlocal newest
+            newest = latest(newest, *(mapping.instant(row.modified) for row in page))
+            wanted = {*self._not_held({row.key: row.modified for row in page})}
+            seen.extend(row.key for row in page if row.key not in wanted)
+            return [row for row in page if row.key in wanted]
+
+        for found in self._reader.rest(not_held):
+            yield from self._deal(found)
+        yield from (Seen(stream="deals", key=key) for key in seen)
+        yield SweepEnd(stream="deals", complete=self._reader.saw_all, missing_as="purged")
+        return newest
+
+    def _changed(self, since: datetime) -> Generator[Record, None, datetime | None]:
+        """Deals modified since that are not held as they are; the overlap costs one search page and no more."""
         newest: datetime | None = None
         fresh: list[str] = []
-        for chunk in map(dict, chunks(self._reader.changed(since, until), SEARCH_PAGE)):
-            newest = latest(newest, *map(mapping.instant, chunk.values()))
-            fresh += self._not_held(chunk)
-        if self._sync.sweep_is_due("deals", _SWEEP_DAYS):
+        count, is_searched = 0, True
+        try:
+            for chunk in map(dict, chunks(self._reader.changed(since), SEARCH_PAGE)):
+                newest = latest(newest, *map(mapping.instant, chunk.values()))
+                fresh += self._not_held(chunk)
+                count += len(chunk)
+        except NotFoundError as error:
+            is_searched = False
+            yield Warn(code="no_search", message=f"changes are found by listing all deals: {error}")
+        self._is_many = count > SEARCH_PAGE
+        if not is_searched or self._sync.sweep_is_due("deals", _SWEEP_DAYS):
             fresh = yield from self._sweep(set(fresh))
         most = max(HISTORY_PAGE, self._sync.held.live_count("deals") * _CHANGED_SHARE)
         if self._settings.start_date is None and len(fresh) > most:
-            return latest(newest, (yield from self._whole(until)))
+            return latest(newest, (yield from self._whole()))
         for found in self._reader.by_id(fresh):
             yield from self._deal(found)
         return newest
@@ -188,19 +220,23 @@ class Deals:
                 gone_at = mapping.instant(found.archived_at)
                 yield Tombstone(stream="deals", key=found.id, kind="deleted", gone_at=gone_at)
 
-    def _newly_archived(self) -> Iterator[Record]:
-        """What of the recycle bin is held as live: search no longer shows how such deals changed before they went, so they are read once more."""
+    def _newly_archived(self, *, unheld: bool) -> Iterator[Record]:
+        """What of the recycle bin is held as live: search no longer shows how such deals changed before they went, so they are read once more.
+
+        `unheld`: also what is not held at all.
+        """
         gone_at: dict[str, str | None] = {}
-        for found in self._reader.again(self._noted(gone_at), archived=True):
+        for found in self._reader.again(self._noted(gone_at, unheld=unheld), archived=True):
             yield from self._deal(found)
         for key, text in gone_at.items():
             yield Tombstone(stream="deals", key=key, kind="deleted", gone_at=mapping.instant(text))
 
-    def _noted(self, gone_at: dict[str, str | None]) -> Iterator[tuple[str, str | None]]:
-        """Id and company of archived deals that are held as live; when each went is noted down."""
+    def _noted(self, gone_at: dict[str, str | None], *, unheld: bool) -> Iterator[tuple[str, str | None]]:
+        """Id and company of archived deals to read; when each went is noted down."""
         for chunk in chunks(self._reader.listed(archived=True), LIST_PAGE):
             held = self._sync.held.deals([row.key for row in chunk])
             for row in chunk:
-                if row.key in held and held[row.key].presence in ("present", "hidden", "purged", "absent"):
+                known = held.get(row.key)
+                if unheld if known is None else known.presence in ("present", "hidden", "purged", "absent"):
                     gone_at[row.key] = row.archivedAt
                     yield row.key, row.company

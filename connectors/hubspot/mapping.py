@@ -56,8 +56,16 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
     kinds: Mapping[str, str] = {}
     pipeline_of: Mapping[str, str] = {}
+    #: (pipeline, stage) of stages whose id several pipelines use, which HubSpot does not rule out.
+    shared: frozenset[tuple[str, str]] = frozenset()
     lost_reason: str = "closed_lost_reason"
     zero_amount: str = "zero"
+
+    def pipeline_with(self, stage_id: str, near: str | None) -> str | None:
+        """The pipeline of a stage. `near`: the one that the deal was in about then, which counts where the stage alone does not tell."""
+        if near and (near, stage_id) in self.shared:
+            return near
+        return self.pipeline_of.get(stage_id) or near or None
 
 
 def instant(text: str | None) -> datetime | None:
@@ -250,11 +258,13 @@ def history(read: Read, account: Account) -> HistoryRead:
     """
     versions = {name: _oldest_first((read.history or {}).get(name) or []) for name in HISTORY}
     stages = versions["dealstage"]
-    changes = _stage_changes(read, stages, versions["pipeline"], account)
-    note = None
-    if not agrees(read, changes):
+    # Without any version a deal sits where it was created; but an answer that brings no histories, as one of the recycle bin may, says nothing.
+    is_told = bool(stages) or (read.history is not None and not read.archived)
+    changes = _stage_changes(read, stages, versions["pipeline"], account) if is_told else []
+    note = None if is_told else "HubSpot gave no history with the deal"
+    if note is None and not agrees(read, changes):
         note = "the history ends in another stage than the deal is in"
-    elif len(stages) == VERSION_CAP and not _starts_at_creation(read, stages):
+    elif note is None and len(stages) == VERSION_CAP and not _starts_at_creation(read, stages):
         note = f"exactly {VERSION_CAP} versions of the stage: HubSpot may have dropped older ones"
     return HistoryRead(
         deal_id=read.id,
@@ -343,9 +353,8 @@ def _stage_changes(
     for number, version in enumerate(stages):
         if not version.value:
             continue
-        known = account.pipeline_of.get(version.value)
-        if known is None and pipelines:
-            known = pipelines[max(0, bisect_right(times, version.at) - 1)].value
+        then = pipelines[max(0, bisect_right(times, version.at) - 1)].value if pipelines else None
+        known = account.pipeline_with(version.value, then)
         changes.append(
             StageChange(
                 event_id=version.event_id("dealstage"),
@@ -372,7 +381,7 @@ def _created(read: Read, account: Account) -> list[StageChange]:
             deal_id=read.id,
             changed_at=created,
             to_stage_id=stage_id,
-            to_pipeline_id=account.pipeline_of.get(stage_id) or read.properties.get("pipeline") or None,
+            to_pipeline_id=account.pipeline_with(stage_id, read.properties.get("pipeline")),
             evidence="created",
         )
     ]

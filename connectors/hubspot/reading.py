@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from connectors.hubspot import wire
-from connectors.hubspot.api import LONGEST_URL, Api, MissingScopesError
+from connectors.hubspot.api import LONGEST_URL, OPTIONAL, Api, MissingScopesError
 from connectors.hubspot.mapping import HISTORY
 from connectors.hubspot.scans import Ranges, Scan, Turns, UnorderedError, Walk
 from connectors.hubspot.wire import Lean
@@ -161,15 +161,23 @@ class DealReader:
         return pages
 
     def _highest_id(self) -> int | None:
-        """The greatest id that search knows; only to divide the work, so its lag does no harm."""
+        """The greatest id that search knows; only to divide the work, so neither its lag nor its absence does harm."""
         body = {
             "limit": 1,
             "sorts": [{"propertyName": "hs_object_id", "direction": "DESCENDING"}],
             "properties": ["hs_object_id"],
         }
-        return _last_id(wire.page(self._api.search("deals", body)))
+        try:
+            return _last_id(wire.page(self._api.search("deals", body)))
+        except OPTIONAL:
+            return None
 
     # --- by id ----------------------------------------------------------------------------------------------
+
+    def rest(self, is_wanted: Callable[[Sequence[Lean]], Iterable[Lean]]) -> Iterator[Found]:
+        """Those of all live deals that `is_wanted` picks from each page of the lean list; read in batches while the list goes on."""
+        wanted = (row for page in chunks(self.listed(), LIST_PAGE) for row in is_wanted(page))
+        yield from self._batches(((row.key, row.company) for row in wanted), archived=False)
 
     def _by_batches(self, archived: bool, skip_until: int | None = None) -> Iterator[Found]:
         """Ids and companies from a lean list, deals from batches read beside it."""
@@ -241,12 +249,12 @@ class DealReader:
                 yield from (walk.aside for walk in self._walks if not walk.is_done)
 
     def companies_of(self, ids: Sequence[str]) -> dict[str, str]:
-        """Deal id -> primary company id, 1,000 deals a call; none where the token may not see companies."""
+        """Deal id -> primary company id, 1,000 deals a call; none where the account or the token does not show them."""
         found: dict[str, str] = {}
         for start in range(0, len(ids) if self._sees_companies else 0, ASSOCIATIONS):
             try:
                 answer = self._api.companies_of(ids[start : start + ASSOCIATIONS])
-            except MissingScopesError:
+            except OPTIONAL:
                 self._sees_companies = False
                 break
             found |= wire.companies(answer)
@@ -254,12 +262,15 @@ class DealReader:
 
     # --- what changed ---------------------------------------------------------------------------------------
 
-    def changed(self, since: datetime, until: datetime, kind: str = "deals") -> Iterator[tuple[str, str | None]]:
-        """(id, modified as text) of everything modified in [since, until], by id keyset: neither the 10,000 cap nor ties matter."""
+    def changed(self, since: datetime, kind: str = "deals") -> Iterator[tuple[str, str | None]]:
+        """(id, modified as text) of everything modified since, by id keyset: neither the 10,000 cap nor ties matter.
+
+        Without an end: what changes meanwhile keeps its place in the order of ids, and the source's clock is told in whole seconds only.
+        """
         last = 0
         name = "hs_lastmodifieddate"
         size = min(self._sync.page_size or SEARCH_PAGE, SEARCH_PAGE)
-        window = {"propertyName": name, "operator": "BETWEEN", "value": _ms(since), "highValue": _ms(until)}
+        window = {"propertyName": name, "operator": "GTE", "value": _ms(since)}
         while True:
             body = {
                 "filterGroups": [

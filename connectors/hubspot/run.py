@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from connectors.hubspot.settings import HubSpotSettings
 from connectors.sdk import (
     Checkpoint,
     MuaraError,
+    QuotaError,
     Record,
     SourceInfo,
     SourceTime,
@@ -45,13 +47,15 @@ class Run:
         self.api: Api = open_api(sync.calls, settings)
         self.account = Account()
         self.reader = DealReader(self.api, sync, ())
-        self._unknown_stages: dict[tuple[str, str], None] = {}
+        #: (pipeline, stage) that only histories name, until somebody gave them a name; kept from sync to sync.
+        self._unknown_stages = {(key[0], key[1]): None for key in sync.cursor("stages").get("unnamed") or ()}
 
-    def mark(self, newest: datetime | None, began: datetime) -> datetime:
-        """The newest instant received, so that the lag of the search index loses nothing; but no index lags for hours, and a portal whose
-        deals all share one old instant must not be listed again and again.
+    def mark(self, newest: datetime | None, *, is_many: bool) -> datetime | None:
+        """The newest instant received: the lag of the search index loses nothing, whatever clock the deals were stamped by.
+
+        `is_many`: an import gave so many one old instant that they would be listed again and again; as no index lags for hours, they are left.
         """
-        return latest(newest, began - _LONGEST_LAG) or began
+        return latest(newest, self.began.at - _LONGEST_LAG) if is_many else newest
 
     # --- account, pipelines, properties -----------------------------------------------------------------------
 
@@ -64,8 +68,10 @@ class Run:
             entries = (item.get("stages") if isinstance(item, dict) and "id" in item else None) or []
             stages += mapped("stages", entries, partial(mapping.stage, str(item["id"])))
         yield from stages
-        pipeline_of = {stage.stage_id: stage.pipeline_id for stage in stages if isinstance(stage, Stage)}
-        is_whole = len(pipeline_of) == len(stages)
+        known = [stage for stage in stages if isinstance(stage, Stage)]
+        pipeline_of = {stage.stage_id: stage.pipeline_id for stage in known}
+        times = Counter(stage.stage_id for stage in known)
+        is_whole = len(known) == len(stages)
         yield SweepEnd(stream="pipelines", complete=is_whole, missing_as="deleted")
         yield SweepEnd(stream="stages", complete=is_whole, missing_as="deleted")
         definitions = yield from self._definitions()
@@ -79,6 +85,7 @@ class Run:
             labels=mapping.labels(definitions),
             kinds={item["name"]: str(item.get("type")) for item in definitions},
             pipeline_of=pipeline_of,
+            shared=frozenset((stage.pipeline_id, stage.stage_id) for stage in known if times[stage.stage_id] > 1),
             lost_reason=self.settings.lost_reason_property,
             zero_amount=self.settings.zero_amount,
         )
@@ -156,18 +163,31 @@ class Run:
             self._unknown_stages[(pipeline_id, stage_id)] = None
 
     def gone_stages(self) -> Iterator[Record]:
-        """Stages that pipelines no longer name: their last label stands in their audit. Kept archived, and asked for once."""
+        """Stages that pipelines no longer name: their last label stands in their audit. Kept archived, and asked for once.
+
+        The rest waits for the next syncs; so does everything where a budget ends in between.
+        """
         missing = list(self._unknown_stages)
         held = self.sync.held.versions("stages", [stage_key(*key) for key in missing])
         unheld = [key for key in missing if stage_key(*key) not in held]
+        if unheld:
+            yield _unnamed(unheld)
         for pipeline_id, stage_id in unheld[:_MOST_AUDITS]:
             name = self._last_label(pipeline_id, stage_id)
             yield Stage(pipeline_id=pipeline_id, stage_id=stage_id, name=name, is_archived=True)
+        if missing:
+            yield _unnamed(unheld[_MOST_AUDITS:])
 
     def _last_label(self, pipeline_id: str, stage_id: str) -> str:
         try:
             lines = self._listed(self.api.stage_audit(pipeline_id, stage_id))
+        except QuotaError:
+            raise
         except MuaraError:
             return stage_id
         labels = [line["rawObject"].get("label") for line in lines if isinstance(line.get("rawObject"), dict)]
         return next((str(label) for label in reversed(labels) if label), stage_id)
+
+
+def _unnamed(keys: Sequence[tuple[str, str]]) -> Checkpoint:
+    return Checkpoint(stream="stages", cursor={"unnamed": [list(key) for key in keys]} if keys else None)

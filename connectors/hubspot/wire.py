@@ -60,6 +60,7 @@ class Lean(msgspec.Struct):
     id: str | int
     properties: dict[str, Any] | None = None
     associations: Associations | None = None
+    updatedAt: str | None = None  # noqa: N815
     archivedAt: str | None = None  # noqa: N815
 
     @property
@@ -70,7 +71,7 @@ class Lean(msgspec.Struct):
     @property
     def modified(self) -> str | None:
         """When it last changed, as HubSpot writes it."""
-        return text((self.properties or {}).get("hs_lastmodifieddate"))
+        return text((self.properties or {}).get("hs_lastmodifieddate")) or self.updatedAt
 
     @property
     def company(self) -> str | None:
@@ -146,12 +147,17 @@ def deal(body: msgspec.Raw | bytes) -> Read:
     """Decode one deal of a page. `raw` keeps everything but the history, which lands event by event. Raises msgspec.MsgspecError."""
     found = _DEAL.decode(body)
     key, is_archived = str(found.id), bool(found.archived)
+    properties = _properties(found.properties)
+    for name, at in (("createdate", found.createdAt), ("hs_lastmodifieddate", found.updatedAt)):
+        # The same instants stand beside the properties; an answer may hold them only there.
+        if at and not properties.get(name):
+            properties[name] = at
     head = msgspec.json.encode(
         {"id": key, "createdAt": found.createdAt, "updatedAt": found.updatedAt, "archived": is_archived}
     )
     return Read(
         id=key,
-        properties=_properties(found.properties),
+        properties=properties,
         history=_history(found.propertiesWithHistory),
         company_id=primary_company(found.associations),
         archived=is_archived,

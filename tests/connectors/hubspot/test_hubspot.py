@@ -9,7 +9,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from connectors.hubspot import HubSpot, mapping, wire
@@ -19,8 +18,8 @@ from connectors.sandbox.world import World
 from connectors.sdk import ConfigError, FakeClock
 from connectors.sdk.client import CallPolicy
 from connectors.sdk.settings import load
+from tests.warehouse.quick import landed
 from warehouse.home import Home
-from warehouse.landing import reading
 from warehouse.sync import SyncReport, run_sync
 
 
@@ -41,10 +40,7 @@ class Hub:
         )
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect() as con:
-            con.execute("set TimeZone = 'UTC'")
-            reading.snapshot(self.home, ["hubspot"]).create_views(con)
-            return con.execute(sql).fetchall()
+        return landed(self.home, "hubspot", sql)
 
     def paths(self) -> dict[str, list[tuple[Any, ...]]]:
         """Stage path of each deal by its newest reading."""
