@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -280,7 +281,8 @@ def main(argv: Sequence[str] | None = None, context: Context | None = None) -> i
     if context is None:
         for stream in (sys.stdout, sys.stderr):
             # Deal names come in every script; a terminal that cannot show one gets an escape, not a crash.
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     context = context or Context(
         env=os.environ, cwd=Path.cwd(), clock=SystemClock(), stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any, TypedDict
 
 from connectors.sdk import registry
 from connectors.sdk.errors import ConfigError
@@ -42,8 +43,20 @@ def connectors(args: argparse.Namespace, context: Context) -> Result:
     return Result(code, rows, "\n\n".join(_details(row) for row in rows) if args.names else _overview(rows))
 
 
-def _connector(registered: registry.Registered) -> dict[str, object]:
-    row: dict[str, object] = {
+class _Row(TypedDict):
+    """What is told of one connector. Empty `problem`: it loads."""
+
+    name: str
+    title: str
+    distribution: str
+    version: str
+    problem: str
+    settings: list[dict[str, Any]]
+    cannot: dict[str, str]
+
+
+def _connector(registered: registry.Registered) -> _Row:
+    row: _Row = {
         "name": registered.name,
         "title": "",
         "distribution": registered.distribution,
@@ -62,7 +75,7 @@ def _connector(registered: registry.Registered) -> dict[str, object]:
     return row
 
 
-def _overview(rows: list[dict[str, object]]) -> str:
+def _overview(rows: list[_Row]) -> str:
     cells = [
         [row["name"], row["title"], f"{row['distribution']} {row['version']}", row["problem"] or "ready"]
         for row in rows
@@ -72,17 +85,17 @@ def _overview(rows: list[dict[str, object]]) -> str:
     )
 
 
-def _details(row: dict[str, object]) -> str:
+def _details(row: _Row) -> str:
     settings = [
         [item["name"], item["type"], "required" if item["required"] else item["default"], item["description"]]
-        for item in row["settings"]  # type: ignore[attr-defined]
+        for item in row["settings"]
     ]
     parts = [f"{row['name']}: {row['problem'] or row['title']}"]
     if settings:
         parts.append(table(settings, ["setting", "type", "default", "meaning"]))
     cannot = row["cannot"]
     if cannot:
-        parts.append("Cannot:\n" + "\n".join(f"  {name}: {why}" for name, why in cannot.items()))  # type: ignore[attr-defined]
+        parts.append("Cannot:\n" + "\n".join(f"  {name}: {why}" for name, why in cannot.items()))
     return "\n\n".join(parts)
 
 

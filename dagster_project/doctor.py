@@ -6,6 +6,7 @@ import importlib.metadata
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -32,10 +33,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 def installation() -> Iterator[Finding]:
     """What can be said without a project."""
     yield _versions()
-    problems = guard.clashes(guard.locate())
+    found = guard.locate()
+    problems = guard.clashes(found)
     yield from (_finding("error", "packages", problem) for problem in problems)
-    if not problems:
-        yield _finding("ok", "packages", f"all four come from {guard.locate()[0].folder.parent}")  # type: ignore[union-attr]
+    if not problems and (folder := found[0].folder):
+        yield _finding("ok", "packages", f"all four come from {folder.parent}")
     yield from _connectors()
     yield _duckdb()
 
@@ -149,9 +151,9 @@ def _dagster(hub: Hub) -> Iterator[Finding]:
 
 
 def _locks(hub: Hub) -> Iterator[Finding]:
-    def held(what: str, take: Callable[[], object]) -> Finding:
+    def held(what: str, take: Callable[[], AbstractContextManager[object]]) -> Finding:
         try:
-            with take():  # type: ignore[attr-defined]
+            with take():
                 return _finding("ok", what, "free")
         except MuaraError as error:
             return _finding("warning", what, str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,127 +128,25 @@ def _summary(totals: Mapping[str, Any]) -> str:
 
 
 def _conversion(rows: Sequence[Mapping[str, Any]]) -> str:
-    header = ["source", "pipeline", "stage", "reached", "advanced", "lost", "open", "moved", "went on", "95 % interval"]
-    cells = [
-        [
-            row["source_key"],
-            row["pipeline"],
-            row["stage"],
-            row["reached_count"],
-            row["advanced_count"],
-            row["lost_count"],
-            row["open_count"],
-            row["moved_count"],
-            _rate(row["conversion_rate_resolved"], row["is_small_sample"]),
-            _interval(row),
-        ]
-        for row in rows
-    ]
-    cells, header, lost = _without_pipelines(cells, header)
+    header, cells, lost = _without_pipelines(rows, _CONVERSION_SHOWN)
     return table(_without_repeats(cells, 2 - lost), header, right=(8 - lost, 9 - lost))
 
 
 def _systems(rows: Sequence[Mapping[str, Any]]) -> str:
-    header = [
-        "stage",
-        "source",
-        "reached",
-        "advanced",
-        "lost",
-        "went on",
-        "95 % interval",
-        "median days",
-        "differs from all",
-    ]
-    cells = [
-        [
-            row["canonical_stage"],
-            row["source_key"],
-            row["reached_count"],
-            row["advanced_count"],
-            row["lost_count"],
-            _rate(row["conversion_rate_resolved"], row["is_small_sample"]),
-            _interval(row),
-            row["dwell_median_days"],
-            "yes" if row["differs"] else "",
-        ]
-        for row in rows
-    ]
-    return table(_without_repeats(cells, 1), header, right=(5, 6))
+    return table(_without_repeats(_cells(rows, _SYSTEMS_SHOWN), 1), list(_SYSTEMS_SHOWN), right=(5, 6))
 
 
 def _bottlenecks(rows: Sequence[Mapping[str, Any]]) -> str:
-    header = [
-        "source",
-        "pipeline",
-        "rank",
-        "stage",
-        "score",
-        "median days",
-        "p90 days",
-        "left/visits",
-        "there now",
-        "stalled",
-        "lost/left",
-        "why",
-    ]
-    cells = [
-        [
-            row["source_key"],
-            row["pipeline"],
-            row["bottleneck_rank"],
-            row["stage"],
-            row["bottleneck_score"],
-            row["dwell_median_days"],
-            row["dwell_p90_days"],
-            f"{row['completed_count']}/{row['visits_count']}",
-            row["wip_count"],
-            row["stalled_count"],
-            f"{row['lost_exit_count']}/{row['completed_count']}",
-            (row["bottleneck_reason"] or UNKNOWN) + (_SMALL if row["is_small_sample"] else ""),
-        ]
-        for row in rows
-    ]
-    cells, header, lost = _without_pipelines(cells, header)
+    header, cells, lost = _without_pipelines(rows, _BOTTLENECKS_SHOWN)
     return table(_without_repeats(cells, 2 - lost), header, right=(7 - lost, 10 - lost))
 
 
 def _trust(rows: Sequence[Mapping[str, Any]]) -> str:
-    header = [
-        "source",
-        "deals",
-        "steps",
-        "exact",
-        "created",
-        "inferred",
-        "unmapped stages",
-        "their deals",
-        "rejected rows",
-        "complete up to",
-        "last sync",
-    ]
-    cells = [
-        [
-            row["source_key"],
-            row["deals"],
-            row["steps"],
-            _share(row["exact_steps"], row["steps"]),
-            _share(row["created_steps"], row["steps"]),
-            _share(row["inferred_steps"], row["steps"]),
-            row["unmapped_stages"],
-            row["unmapped_deals"],
-            row["rejected_rows"],
-            row["data_through_at"],
-            row["last_sync_status"],
-        ]
-        for row in rows
-    ]
-    return table(cells, header, right=(3, 4, 5))
+    return table(_cells(rows, _TRUST_SHOWN), list(_TRUST_SHOWN), right=(3, 4, 5))
 
 
-def _share(count: int, of: int) -> str:
-    """A count with its share."""
-    return f"{count:,} ({100 * count / of:3.0f} %)" if of else UNKNOWN
+def _cells(rows: Sequence[Mapping[str, Any]], shown: _Shown) -> list[list[Any]]:
+    return [[row[what] if isinstance(what, str) else what(row) for what in shown.values()] for row in rows]
 
 
 def _problems(checks: Sequence[Mapping[str, Any]]) -> str:
@@ -259,24 +157,31 @@ def _problems(checks: Sequence[Mapping[str, Any]]) -> str:
     return "To look at (ops.checks holds all, with the rows):\n" + "\n".join(lines)
 
 
-def _without_pipelines(
-    cells: list[list[Any]], header: list[str], column: int = 1
-) -> tuple[list[list[Any]], list[str], int]:
-    """The table without its pipeline column where every source has just one pipeline; with the number of columns that it lost."""
-    if len({(row[0], row[column]) for row in cells}) > len({row[0] for row in cells}):
-        return cells, header, 0
-    return [row[:column] + row[column + 1 :] for row in cells], header[:column] + header[column + 1 :], 1
+def _without_pipelines(rows: Sequence[Mapping[str, Any]], shown: _Shown) -> tuple[list[str], list[list[Any]], int]:
+    """Header and cells, without the pipeline column where every source has just one pipeline; with the number of columns lost so."""
+    several = len({(row["source_key"], row["pipeline"]) for row in rows}) > len({row["source_key"] for row in rows})
+    kept = {header: what for header, what in shown.items() if several or what != "pipeline"}
+    return list(kept), _cells(rows, kept), len(shown) - len(kept)
 
 
-def _rate(value: float | None, is_small: bool) -> str:
+def _rate(row: Mapping[str, Any]) -> str:
     """The star stands in a column of its own, so that the figures stay aligned."""
-    return percent(value) + (_SMALL if is_small else "  ")
+    return percent(row["conversion_rate_resolved"]) + (_SMALL if row["is_small_sample"] else "  ")
 
 
 def _interval(row: Mapping[str, Any]) -> str:
     if row["conversion_low"] is None:
         return UNKNOWN
     return f"{100 * row['conversion_low']:.0f}..{100 * row['conversion_high']:.0f} %"
+
+
+def _share_of_steps(column: str) -> Callable[[Mapping[str, Any]], str]:
+    """A count of steps with its share of them all."""
+
+    def share(row: Mapping[str, Any]) -> str:
+        return f"{row[column]:,} ({100 * row[column] / row['steps']:3.0f} %)" if row["steps"] else UNKNOWN
+
+    return share
 
 
 def _without_repeats(rows: list[list[Any]], columns: int) -> list[list[Any]]:
@@ -290,3 +195,57 @@ def _without_repeats(rows: list[list[Any]], columns: int) -> list[list[Any]]:
         shown.append([""] * same + row[same:])
         before = row
     return shown
+
+
+#: Header -> the column of the row that stands below it, or what is made of the row.
+_Shown = Mapping[str, str | Callable[[Mapping[str, Any]], Any]]
+_CONVERSION_SHOWN: _Shown = {
+    "source": "source_key",
+    "pipeline": "pipeline",
+    "stage": "stage",
+    "reached": "reached_count",
+    "advanced": "advanced_count",
+    "lost": "lost_count",
+    "open": "open_count",
+    "moved": "moved_count",
+    "went on": _rate,
+    "95 % interval": _interval,
+}
+_SYSTEMS_SHOWN: _Shown = {
+    "stage": "canonical_stage",
+    "source": "source_key",
+    "reached": "reached_count",
+    "advanced": "advanced_count",
+    "lost": "lost_count",
+    "went on": _rate,
+    "95 % interval": _interval,
+    "median days": "dwell_median_days",
+    "differs from all": lambda row: "yes" if row["differs"] else "",
+}
+_BOTTLENECKS_SHOWN: _Shown = {
+    "source": "source_key",
+    "pipeline": "pipeline",
+    "rank": "bottleneck_rank",
+    "stage": "stage",
+    "score": "bottleneck_score",
+    "median days": "dwell_median_days",
+    "p90 days": "dwell_p90_days",
+    "left/visits": lambda row: f"{row['completed_count']}/{row['visits_count']}",
+    "there now": "wip_count",
+    "stalled": "stalled_count",
+    "lost/left": lambda row: f"{row['lost_exit_count']}/{row['completed_count']}",
+    "why": lambda row: (row["bottleneck_reason"] or UNKNOWN) + (_SMALL if row["is_small_sample"] else ""),
+}
+_TRUST_SHOWN: _Shown = {
+    "source": "source_key",
+    "deals": "deals",
+    "steps": "steps",
+    "exact": _share_of_steps("exact_steps"),
+    "created": _share_of_steps("created_steps"),
+    "inferred": _share_of_steps("inferred_steps"),
+    "unmapped stages": "unmapped_stages",
+    "their deals": "unmapped_deals",
+    "rejected rows": "rejected_rows",
+    "complete up to": "data_through_at",
+    "last sync": "last_sync_status",
+}

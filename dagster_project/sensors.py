@@ -32,17 +32,25 @@ def reads_files(spec: SourceSpec) -> bool:
     return any(True for _ in _paths(spec.config))
 
 
-def file_sensor(hub_at: Callable[[], Hub], spec: SourceSpec, job: str) -> dg.SensorDefinition:
-    """Runs the source's sync once for each new version of its files."""
-
-    @dg.sensor(
-        name=f"new_files_of_{spec.source}",
+def _sensor(
+    spec: SourceSpec, name: str, job: str, seconds: int, what: str
+) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
+    """Decorator: a sensor of one source that is on from the start and looks every so many seconds."""
+    return dg.sensor(
+        name=name,
         job_name=job,
-        minimum_interval_seconds=LOOK_AT_FILES_S,
+        minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Syncs {spec.source} once for each new version of its files.",
+        description=what,
         tags={"muara/source": spec.source},
     )
+
+
+def file_sensor(hub_at: Callable[[], Hub], spec: SourceSpec, job: str) -> dg.SensorDefinition:
+    """Runs the source's sync once for each new version of its files."""
+    what = f"Syncs {spec.source} once for each new version of its files."
+
+    @_sensor(spec, f"new_files_of_{spec.source}", job, LOOK_AT_FILES_S, what)
     def new_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         hub = hub_at()
         try:
@@ -108,15 +116,9 @@ def _files(written: str) -> list[Path]:
 
 def quota_sensor(hub_at: Callable[[], Hub], spec: SourceSpec, job: str) -> dg.SensorDefinition:
     """Lets a partial sync go on by itself once its account may call again."""
+    what = f"When a sync of {spec.source} was partial, the next one starts as soon as its quota has returned."
 
-    @dg.sensor(
-        name=f"go_on_{spec.source}",
-        job_name=job,
-        minimum_interval_seconds=LOOK_AT_QUOTAS_S,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"When a sync of {spec.source} was partial, the next one starts as soon as its quota has returned.",
-        tags={"muara/source": spec.source},
-    )
+    @_sensor(spec, f"go_on_{spec.source}", job, LOOK_AT_QUOTAS_S, what)
     def go_on() -> dg.RunRequest | dg.SkipReason:
         hub = hub_at()
         due = goes_on_at(hub, spec.source)

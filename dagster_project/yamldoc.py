@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import yaml
@@ -44,6 +44,15 @@ _TextDates.yaml_implicit_resolvers = {
 }
 
 
+class _Nodes(Protocol):
+    """What is asked of a loader; PyYAML's type hints leave these methods out."""
+
+    def check_node(self) -> bool: ...
+    def get_node(self) -> yaml.Node | None: ...
+    def construct_document(self, node: yaml.Node) -> Any: ...
+    def dispose(self) -> None: ...
+
+
 def read_documents(path: Path, shown_as: Path | None = None) -> list[Document]:
     """All documents of a YAML file. Raises ConfigError on bad syntax, a key that is written twice, and an empty file or document."""
     shown = shown_as or path
@@ -51,14 +60,14 @@ def read_documents(path: Path, shown_as: Path | None = None) -> list[Document]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{shown}: cannot be read ({error}).") from None
-    loader = _TextDates(text)
+    loader: _Nodes = _TextDates(text)
     found = []
     try:
-        while loader.check_node():  # type: ignore[no-untyped-call]
-            node = loader.get_node()  # type: ignore[no-untyped-call]
+        while loader.check_node():
+            node = loader.get_node()
             assert node is not None
             _refuse_repeated_keys(node, shown)
-            data = loader.construct_document(node)  # type: ignore[no-untyped-call]
+            data = loader.construct_document(node)
             if data is None:
                 raise ConfigError(
                     f"{shown} line {node.start_mark.line + 1}: an empty document; Dagster refuses it. Remove the `---`."
@@ -70,7 +79,7 @@ def read_documents(path: Path, shown_as: Path | None = None) -> list[Document]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{shown}: not valid YAML: {error}.") from None
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
     if not found:
         raise ConfigError(
             f"{shown}: describes nothing, and Dagster refuses such a file. Remove it, or write a document into it."

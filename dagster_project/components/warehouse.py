@@ -29,7 +29,7 @@ def _plain(kind: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return create_model(f"{kind.__name__}Model", __base__=_Part, **_fields(kind))
     if typing.get_origin(kind) is tuple:
-        return list[typing.get_args(kind)[0]]  # type: ignore[misc]
+        return types.GenericAlias(list, typing.get_args(kind)[:1])
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return next(arg for arg in typing.get_args(kind) if arg is not type(None))
     return kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,3 +86,11 @@ def hub(shell: Shell) -> Shell:
     """A project with one sheet."""
     shell.add("tracker")
     return shell
+
+
+@pytest.fixture
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No MUARA_* is set."""
+    for name in list(os.environ):
+        if name.startswith("MUARA_"):
+            monkeypatch.delenv(name)

@@ -16,13 +16,7 @@ from dagster_project import definitions
 from dagster_project.definitions import load_project
 from tests.dagster_project.asset_keys import DEMO, FILE, keys_of
 
-
-@pytest.fixture(autouse=True)
-def no_variables(monkeypatch):
-    """No MUARA_* and no secret is set."""
-    for name in list(os.environ):
-        if name.startswith("MUARA_"):
-            monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("no_variables")
 
 
 @pytest.fixture

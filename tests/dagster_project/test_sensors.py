@@ -13,13 +13,7 @@ from dagster_project.wiring import default_freshness, longest_gap_hours
 from tests.dagster_project.asset_keys import keys_of
 from warehouse.landing.reports import SyncReport
 
-
-@pytest.fixture(autouse=True)
-def no_variables(monkeypatch):
-    """No MUARA_* is set."""
-    for name in list(os.environ):
-        if name.startswith("MUARA_"):
-            monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("no_variables")
 
 
 @pytest.fixture
