@@ -167,7 +167,7 @@ class _Job:
         path = self.inputs.home.builds / f"{self.build_id}.building"
         for old in (path, path.with_name(path.name + ".wal")):
             old.unlink(missing_ok=True)
-        with _open(path, self.inputs.settings) as con:
+        with _open(path, self.inputs.settings, self.snapshot.row_count()) as con:
             tables, checks = self._fill(con, at_sequence)
             answers = dict(con.execute("select stage_key, canonical_stage from main.stages").fetchall())
             con.execute("checkpoint")
@@ -271,11 +271,15 @@ def code_version() -> str:
     return digest.hexdigest()[:16]
 
 
-def _open(path: Path, settings: WarehouseSettings) -> duckdb.DuckDBPyConnection:
+#: Fewer landed rows than this are built by one thread: a second one has nothing to share and costs a third more CPU.
+_ROWS_FOR_THREADS = 10_000
+
+
+def _open(path: Path, settings: WarehouseSettings, landed_rows: int) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(str(path), config={"storage_compatibility_version": "v1.0.0"})
     spill = path.with_suffix(".spill")
     con.execute(f"set memory_limit = '{settings.memory_limit}'")
-    con.execute(f"set threads = {int(settings.threads)}")
+    con.execute(f"set threads = {settings.threads if landed_rows >= _ROWS_FOR_THREADS else 1}")
     con.execute(f"set temp_directory = '{str(spill).replace(chr(39), chr(39) * 2)}'")
     con.execute("set preserve_insertion_order = false")
     con.execute("set autoinstall_known_extensions = false")

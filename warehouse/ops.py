@@ -14,7 +14,8 @@ from warehouse.seeds import threshold_descriptions
 if TYPE_CHECKING:
     from warehouse.landing.reading import Snapshot
 
-_SOURCE_STATUS = {
+#: Columns of `staging.source_status` and their types.
+SOURCE_STATUS = {
     "source_key": "VARCHAR",
     "source_type": "VARCHAR",
     "account_id": "VARCHAR",
@@ -221,7 +222,7 @@ def create_source_status(
         {**facts.get(key, {}), "source_key": key, "source_type": connector, "is_stale": key in at_sequence}
         for key, connector in sorted(connectors.items())
     ]
-    insert_rows(con, "staging.source_status", _SOURCE_STATUS, rows)
+    insert_rows(con, "staging.source_status", SOURCE_STATUS, rows)
 
 
 def create_sync_runs(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:

@@ -246,12 +246,8 @@ def _target(model: Model) -> str:
 def add_comments(con: duckdb.DuckDBPyConnection, table: str, about: Description) -> None:
     """Write the description of a table and of its columns into the catalogue. Unknown columns are an error of the `.yml`."""
     schema, name = table.split(".")
-    rows = con.execute(
-        "select column_name from duckdb_columns() where schema_name = ? and table_name = ? and database_name = current_database()",
-        [schema, name],
-    ).fetchall()
-    present = {row[0] for row in rows}
-    unknown = set(about.columns) - present
+    # Asking the catalogue as a whole (`duckdb_columns()`) takes 15 ms a table, a quarter of the time that all comments take.
+    unknown = set(about.columns) - set(columns_of(con, f'"{schema}"."{name}"'))
     if unknown:
         raise ModelError(f"{name}.yml describes columns that {table} does not have: {', '.join(sorted(unknown))}")
     con.execute(f'comment on table "{schema}"."{name}" is {literal(_one_line(about.description))}')
@@ -308,7 +304,7 @@ def insert_rows(
 ) -> None:
     """Create `table` with the given column types and insert rows; a column a row lacks is NULL. For what Python knows: seeds, reports.
 
-    Values pass as text, one list a column: binding them one by one takes 30 times as long.
+    Values pass as text, one list a column: binding them one by one takes about ten times as long.
     """
     declared = ", ".join(f'"{name}" {kind}' for name, kind in types.items())
     con.execute(f"create table {table} ({declared})")

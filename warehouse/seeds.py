@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -18,6 +18,30 @@ from warehouse.settings import Thresholds, WarehouseSettings
 from warehouse.stages import CANONICAL_STAGES
 
 _THRESHOLD_TYPES = {int: "BIGINT", float: "DOUBLE"}
+
+#: Seed table -> its columns and their types.
+SEEDS: Mapping[str, Mapping[str, str]] = {
+    "staging.seed_fx_rates": {
+        "currency": "VARCHAR",
+        "rate": "DECIMAL(24,12)",
+        "rate_date": "DATE",
+        "source": "VARCHAR",
+    },
+    "staging.seed_source_priority": {"source_key": "VARCHAR", "priority": "INTEGER"},
+    "staging.seed_canonical_stages": {
+        "canonical_stage": "VARCHAR",
+        "canonical_order": "INTEGER",
+        "list_order": "INTEGER",
+        "outcome": "VARCHAR",
+        "temperature": "VARCHAR",
+    },
+    "staging.seed_deal_links": {
+        "source_key": "VARCHAR",
+        "source_deal_id": "VARCHAR",
+        "link_group": "VARCHAR",
+        "is_match": "BOOLEAN",
+    },
+}
 
 
 def create_settings(con: duckdb.DuckDBPyConnection, settings: WarehouseSettings, *, as_of: str) -> None:
@@ -45,37 +69,15 @@ def threshold_descriptions() -> dict[str, str]:
 
 def create_seeds(con: duckdb.DuckDBPyConnection, settings: WarehouseSettings, project: Path | None) -> None:
     """All `staging.seed_*` tables. Raises ConfigError naming file and line when a CSV cannot be understood."""
-    rates = list(_rates(_resolve(project, settings.fx_rates, "fx_rates"), settings.reporting_currency))
-    insert_rows(
-        con,
-        "staging.seed_fx_rates",
-        {"currency": "VARCHAR", "rate": "DECIMAL(24,12)", "rate_date": "DATE", "source": "VARCHAR"},
-        rates,
-    )
-    insert_rows(
-        con,
-        "staging.seed_source_priority",
-        {"source_key": "VARCHAR", "priority": "INTEGER"},
-        [{"source_key": key, "priority": rank} for rank, key in enumerate(settings.source_priority, start=1)],
-    )
-    insert_rows(
-        con,
-        "staging.seed_canonical_stages",
-        {
-            "canonical_stage": "VARCHAR",
-            "canonical_order": "INTEGER",
-            "list_order": "INTEGER",
-            "outcome": "VARCHAR",
-            "temperature": "VARCHAR",
-        },
-        [_canonical(stage) for stage in CANONICAL_STAGES],
-    )
-    insert_rows(
-        con,
-        "staging.seed_deal_links",
-        {"source_key": "VARCHAR", "source_deal_id": "VARCHAR", "link_group": "VARCHAR", "is_match": "BOOLEAN"},
-        list(_deal_links(_resolve(project, settings.deal_links, "deal_links"))),
-    )
+    priorities = enumerate(settings.source_priority, start=1)
+    rows: dict[str, Iterable[Mapping[str, Any]]] = {
+        "staging.seed_fx_rates": _rates(_resolve(project, settings.fx_rates, "fx_rates"), settings.reporting_currency),
+        "staging.seed_source_priority": [{"source_key": key, "priority": rank} for rank, key in priorities],
+        "staging.seed_canonical_stages": [_canonical(stage) for stage in CANONICAL_STAGES],
+        "staging.seed_deal_links": _deal_links(_resolve(project, settings.deal_links, "deal_links")),
+    }
+    for table, types in SEEDS.items():
+        insert_rows(con, table, types, rows[table])
 
 
 def _canonical(stage: Any) -> dict[str, Any]:

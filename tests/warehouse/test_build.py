@@ -1,8 +1,7 @@
-"""Builds as a whole: pure, published only when right, one broken source does not stop the others, readers never see half."""
+"""Builds as a whole: pure, published only when right, one broken source does not stop the others."""
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,13 +12,15 @@ import pytest
 
 from connectors.sdk.clock import FakeClock
 from connectors.sdk.records import Pipeline, Record, Stage
+from tests.warehouse.files import StrikingFiles
 from tests.warehouse.scripted import INFO, START, Land, Scripted, change, deal, history
 from warehouse import ops, publish, rooms
-from warehouse.build import BuildInputs, BuildResult, ConfiguredSource, run_build
+from warehouse.build import BuildInputs, BuildResult, ConfiguredSource, _open, run_build
 from warehouse.examples import Schemas, run_example, schemas_of
 from warehouse.home import LockedError
 from warehouse.landing.manifest import LandingError
 from warehouse.runner import Check, load_models
+from warehouse.settings import WarehouseSettings
 from warehouse.sync import run_sync
 
 AS_OF = datetime(2026, 3, 10, tzinfo=UTC)
@@ -77,8 +78,11 @@ class Hub:
             return con.execute(sql).fetchall()
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
-        names = self.query("select schema_name || '.' || table_name from duckdb_tables() where schema_name <> 'ops'")
-        return {name: self.query(f"select * from {name} order by all") for (name,) in names}
+        with duckdb.connect(str(self.inputs.home.published), read_only=True) as con:
+            names = con.execute(
+                "select schema_name || '.' || table_name from duckdb_tables() where schema_name <> 'ops'"
+            ).fetchall()
+            return {name: con.execute(f"select * from {name} order by all").fetchall() for (name,) in names}
 
     def parts(self) -> set[Path]:
         return set(self.inputs.home.landing.rglob("*.parquet"))
@@ -228,77 +232,20 @@ def test_a_second_build_at_the_same_time_is_refused_by_name(hub: Hub) -> None:
         hub.build()
 
 
-def _read_until(path: str, stop: Any, found: Any) -> None:
-    while not stop.is_set():
-        try:
-            with duckdb.connect(path, read_only=True) as con:
-                rows = con.execute(
-                    "select distinct as_of_at from (select as_of_at from stage_conversion union all select as_of_at from stage_bottlenecks "
-                    "union all select cast(value as timestamp) from ops.build_info where item = 'as_of_at')"
-                ).fetchall()
-            found.put(("seen", len(rows)))
-        except duckdb.Error as error:
-            found.put(("refused", str(error)))
-
-
-def test_a_reader_that_loops_during_builds_is_never_refused_and_never_sees_two_builds_at_once(hub: Hub) -> None:
-    """A30, A31."""
-    hub.build()
-    context = multiprocessing.get_context("spawn")
-    stop, found = context.Event(), context.Queue()
-    reader = context.Process(target=_read_until, args=(str(hub.inputs.home.published), stop, found), daemon=True)
-    reader.start()
-    seen = [found.get(timeout=60)]
-    for day in range(1, 4):
-        hub.build(AS_OF + timedelta(days=day))
-    stop.set()
-    while reader.is_alive() or not found.empty():
-        try:
-            seen.append(found.get(timeout=0.2))
-        except Exception:  # the queue is empty: look again until the reader has ended
-            continue
-    assert {kind for kind, _ in seen} == {"seen"}
-    assert {count for _, count in seen} == {1}
-    assert len(seen) > 3
-
-
 class Killed(BaseException):
     """Stands for a kill: nothing may catch it."""
 
 
-class Dying(publish.Files):
-    """Dies before the nth write."""
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def _step(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
-
-    def copy(self, source: Path, target: Path) -> None:
-        self._step()
-        super().copy(source, target)
-
-    def replace(self, source: Path, target: Path) -> None:
-        self._step()
-        super().replace(source, target)
-
-    def write(self, target: Path, data: bytes) -> None:
-        self._step()
-        super().write(target, data)
-
-    def remove(self, path: Path) -> None:
-        self._step()
-        super().remove(path)
+def die() -> None:
+    raise Killed
 
 
 def test_a_build_that_dies_at_a_write_is_repaired_by_the_next_one(built: Hub) -> None:
+    """Before a build, right after it, and amid publishing; test_publish.py kills at every single write."""
     expected = built.tables()
-    for step in (0, 2, 4, 6, 8):
+    for step in (0, 2, 6):
         with pytest.raises(Killed):
-            run_build(built.inputs, clock=built.clock, as_of=AS_OF, files=Dying(step))
+            run_build(built.inputs, clock=built.clock, as_of=AS_OF, files=StrikingFiles(step, die))
         assert built.tables() == expected
     built.build()
     assert built.tables() == expected
@@ -344,6 +291,12 @@ def test_a_wrong_worked_example_is_noticed(schemas: Schemas) -> None:
     )
     with pytest.raises(ExampleError, match="expected"):
         run_example(model, wrong, schemas)
+
+
+@pytest.mark.parametrize(("rows", "threads"), [(20, 1), (1_000_000, 3)])
+def test_a_small_landing_zone_is_built_by_one_thread(tmp_path: Path, rows: int, threads: int) -> None:
+    with _open(tmp_path / "x.building", WarehouseSettings(threads=3), rows) as con:
+        assert con.execute("select current_setting('threads')").fetchone() == (threads,)
 
 
 def test_a_build_of_nothing_is_published_and_empty(tmp_path: Path) -> None:

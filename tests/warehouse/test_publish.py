@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from connectors.sdk.errors import ConfigError
+from tests.warehouse.files import StrikingFiles
 from warehouse import publish
 from warehouse.home import Home
 from warehouse.publish import BuildFacts, Files, PublishError
@@ -92,32 +93,8 @@ def test_a_damaged_kept_build_is_not_rolled_back_to(tmp_path: Path) -> None:
     assert published_number(home) == 2
 
 
-class Killing(Files):
-    """Kills its process before the nth write."""
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def _step(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def copy(self, source: Path, target: Path) -> None:
-        self._step()
-        super().copy(source, target)
-
-    def replace(self, source: Path, target: Path) -> None:
-        self._step()
-        super().replace(source, target)
-
-    def write(self, target: Path, data: bytes) -> None:
-        self._step()
-        super().write(target, data)
-
-    def remove(self, path: Path) -> None:
-        self._step()
-        super().remove(path)
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def publish_in_child(home: Home, facts: BuildFacts, step: int) -> int:
@@ -126,7 +103,7 @@ def publish_in_child(home: Home, facts: BuildFacts, step: int) -> int:
     if child == 0:
         code = 1
         try:
-            publish.publish(home, facts, Killing(step))
+            publish.publish(home, facts, StrikingFiles(step, kill))
             code = 0
         finally:
             os._exit(code)

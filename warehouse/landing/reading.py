@@ -56,6 +56,10 @@ class Snapshot:
         manifest = self.manifests.get(source_key)
         return None if manifest is None else manifest.sequence
 
+    def row_count(self) -> int:
+        """Rows of all parts: every version of every record that is kept."""
+        return sum(part.rows for manifest in self.manifests.values() for part in manifest.parts)
+
     def create_views(self, con: duckdb.DuckDBPyConnection, *, at_sequence: Mapping[str, int] | None = None) -> None:
         """Create the schema `landing` (where missing) with one view per stream, all declared columns, `source_key` in front.
 

@@ -16,8 +16,19 @@ from typing import Any
 import duckdb
 
 from connectors.sdk import records
-from warehouse.runner import MODELS, Check, Description, Model, PythonModel, in_order, references, run_models
-from warehouse.seeds import create_settings
+from warehouse.ops import SOURCE_STATUS
+from warehouse.runner import (
+    MODELS,
+    Check,
+    Description,
+    Model,
+    PythonModel,
+    in_order,
+    insert_rows,
+    load_models,
+    run_models,
+)
+from warehouse.seeds import SEEDS, create_settings
 from warehouse.settings import Thresholds, WarehouseSettings
 from warehouse.stage_answers import stage_answers_model
 from warehouse.stage_links import link_stages
@@ -116,17 +127,7 @@ def _column_type(name: str, hint: Any) -> str:
 @cache
 def core_models() -> tuple[Model, ...]:
     """The staging and core models, with their checks."""
-    import msgspec
-    import yaml
-
-    found = []
-    for layer, schema in (("staging", "staging"), ("core", "main")):
-        for path in sorted((MODELS / layer).glob("*.sql")):
-            sql = path.read_text(encoding="utf-8").strip().rstrip(";")
-            about = msgspec.convert(yaml.safe_load(path.with_suffix(".yml").read_text()), Description, strict=False)
-            reads = frozenset(references(sql, where=path.name))
-            found.append(Model(schema=schema, name=path.stem, layer=layer, sql=sql, about=about, reads=reads))
-    return tuple(found)
+    return tuple(model for model in load_models() if model.layer in {"staging", "core"})
 
 
 def _answers(con: duckdb.DuckDBPyConnection) -> None:
@@ -404,51 +405,28 @@ class World:
         return Built(con)
 
     def _seed(self, con: duckdb.DuckDBPyConnection) -> None:
-        status = {
-            "source_key": "VARCHAR",
-            "source_type": "VARCHAR",
-            "account_id": "VARCHAR",
-            "name": "VARCHAR",
-            "deep_link": "VARCHAR",
-            "time_zone": "VARCHAR",
-            "home_currency": "VARCHAR",
-            "last_synced_at": "TIMESTAMP",
-            "data_through_at": "TIMESTAMP",
-            "history_starts_at": "TIMESTAMP",
-            "last_sync_status": "VARCHAR",
-            "last_sync_reasons": "VARCHAR",
-            "is_stale": "BOOLEAN",
-        }
-        _insert(con, "staging.source_status", status, self.sources)
-        rate = {"currency": "VARCHAR", "rate": "DECIMAL(24,12)", "rate_date": "DATE", "source": "VARCHAR"}
-        _insert(con, "staging.seed_fx_rates", rate, self.rates)
-        _insert(con, "staging.seed_source_priority", {"source_key": "VARCHAR", "priority": "INTEGER"}, self.priorities)
-        link = {"source_key": "VARCHAR", "source_deal_id": "VARCHAR", "link_group": "VARCHAR", "is_match": "BOOLEAN"}
-        _insert(con, "staging.seed_deal_links", link, self.links)
-        canonical = {
-            "canonical_stage": "VARCHAR",
-            "canonical_order": "INTEGER",
-            "list_order": "INTEGER",
-            "outcome": "VARCHAR",
-            "temperature": "VARCHAR",
-        }
-        rows = [
+        canonical = [
             {"canonical_stage": k, "canonical_order": v, "outcome": _OUTCOME.get(k, k if k == "lost" else "open")}
             for k, v in CANONICAL.items()
         ]
-        _insert(con, "staging.seed_canonical_stages", canonical, rows)
+        _insert(con, "staging.source_status", SOURCE_STATUS, self.sources)
+        given = {
+            "staging.seed_fx_rates": self.rates,
+            "staging.seed_source_priority": self.priorities,
+            "staging.seed_deal_links": self.links,
+            "staging.seed_canonical_stages": canonical,
+        }
+        for table, types_of in SEEDS.items():
+            _insert(con, table, types_of, given[table])
 
 
 def _insert(
     con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    con.execute(f"create table {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
-    if rows:
-        unknown = {name for row in rows for name in row} - set(columns)
-        assert not unknown, f"{table} has no column {unknown}"
-        marks = "(" + ", ".join(f"cast(? as {kind})" for kind in columns.values()) + ")"
-        values = [row.get(name) for row in rows for name in columns]
-        con.execute(f"insert into {table} values {', '.join([marks] * len(rows))}", values)
+    """As `insert_rows`, but a column that the table lacks is a mistake of the test."""
+    unknown = {name for row in rows for name in row} - set(columns)
+    assert not unknown, f"{table} has no column {unknown}"
+    insert_rows(con, table, columns, rows)
 
 
 def sales_world(**settings: Any) -> World:
