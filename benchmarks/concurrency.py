@@ -67,6 +67,7 @@ def syncer(root: Path, name: str, most: int, pause_s: float, stop: Any, said: An
             stop.wait(pause_s)
         except Exception as error:
             said.put(("error", name, f"{type(error).__name__}: {error}"))
+            break
     said.put(("syncs", name, {"syncs": syncs, "deals": count}))
 
 
@@ -78,18 +79,23 @@ def reader(root: Path, number: int, stop: Any, said: Any) -> None:
         began = time.perf_counter()
         try:
             with duckdb.connect(str(file), read_only=True) as con:
-                # Two tables and the build's own facts must agree: half a build would not.
+                # Tables and the build's own facts must agree: half a build would not.
                 deals, visited = con.execute(
                     "select (select count(*) from deals), (select count(distinct deal_key) from stage_intervals)"
                 ).fetchone()
                 (build,) = con.execute("select value from ops.build_info where item = 'build_id'").fetchone()
+                dates = con.execute(
+                    "select as_of_at from stage_conversion union select as_of_at from stage_bottlenecks "
+                    "union select cast(value as timestamp) from ops.build_info where item = 'as_of_at'"
+                ).fetchall()
         except Exception as error:
             said.put(("error", f"reader {number}", f"{type(error).__name__}: {error}"))
             continue
         reads, slowest = reads + 1, max(slowest, time.perf_counter() - began)
         builds.add(build)
-        if visited != deals or deals < most:
-            said.put(("error", f"reader {number}", f"{deals} deals, {visited} with a path, {most} before"))
+        if visited != deals or deals < most or len(dates) != 1:
+            what = f"{deals} deals, {visited} with a path, {most} before; as of {dates}"
+            said.put(("error", f"reader {number}", what))
         most = deals
         time.sleep(0.02)
     said.put(

@@ -1,10 +1,13 @@
 """What makes tests of many small syncs quick without changing what a sync does."""
 
 import os
+from typing import Any
 
 import duckdb
 import pytest
 
+from warehouse.home import Home
+from warehouse.landing import reading
 from warehouse.landing.spool import Engine
 
 _kept: list[duckdb.DuckDBPyConnection] = []
@@ -22,6 +25,13 @@ def kept_connection() -> duckdb.DuckDBPyConnection:
         _kept.append(duckdb.connect(config=config))
         _kept[0].execute("set TimeZone = 'UTC'")
     return _kept[0]
+
+
+def landed(home: Home, source_key: str, sql: str, at_sequence: dict[str, int] | None = None) -> list[tuple[Any, ...]]:
+    """Rows of a question to the `landing` views of one source."""
+    with kept_connection().cursor() as con:
+        reading.snapshot(home, [source_key]).create_views(con, at_sequence=at_sequence)
+        return con.execute(sql).fetchall()
 
 
 @pytest.fixture(autouse=True)

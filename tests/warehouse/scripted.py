@@ -10,7 +10,7 @@ from connectors.sdk.clock import FakeClock
 from connectors.sdk.connector import Connector, Sync
 from connectors.sdk.records import Deal, HistoryRead, Record, SourceInfo, StageChange, SweepEnd
 from connectors.sdk.settings import ConnectorSettings
-from tests.warehouse.quick import kept_connection
+from tests.warehouse.quick import landed
 from warehouse.home import Home
 from warehouse.landing import reading
 from warehouse.sync import SyncReport, run_sync
@@ -55,9 +55,7 @@ class Land:
         return reading.snapshot(self.home, [self.source_key]).manifests[self.source_key]
 
     def query(self, sql: str, at_sequence: dict[str, int] | None = None) -> list[tuple[Any, ...]]:
-        with kept_connection().cursor() as con:
-            reading.snapshot(self.home, [self.source_key]).create_views(con, at_sequence=at_sequence)
-            return con.execute(sql).fetchall()
+        return landed(self.home, self.source_key, sql, at_sequence)
 
     def presence(self) -> list[tuple[Any, ...]]:
         return self.query(

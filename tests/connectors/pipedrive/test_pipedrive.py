@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from connectors.pipedrive import Pipedrive, mapping
@@ -18,8 +17,8 @@ from connectors.sdk import ConfigError, FakeClock
 from connectors.sdk.budget import DailyBudget
 from connectors.sdk.client import CallPolicy
 from connectors.sdk.settings import load
+from tests.warehouse.quick import landed
 from warehouse.home import Home
-from warehouse.landing import reading
 from warehouse.sync import SyncReport, run_sync
 
 
@@ -40,10 +39,7 @@ class Hub:
         return run_sync(self.connector(), home=self.home, clock=self.clock, calls=policy, **options)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect() as con:
-            con.execute("set TimeZone = 'UTC'")
-            reading.snapshot(self.home, ["pipedrive"]).create_views(con)
-            return con.execute(sql).fetchall()
+        return landed(self.home, "pipedrive", sql)
 
     def paths(self) -> dict[int, list[tuple[Any, str]]]:
         found: dict[int, list[tuple[Any, str]]] = {}

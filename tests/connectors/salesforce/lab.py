@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-import duckdb
-
 from connectors.salesforce import Salesforce
 from connectors.sandbox.salesforce import serve
 from connectors.sandbox.world import World
 from connectors.sdk import CallPolicy, FakeClock, MemoryTokens, StandaloneSync
 from connectors.sdk.settings import load
+from tests.warehouse.quick import landed
 from warehouse.home import Home
 from warehouse.landing import reading
 from warehouse.sync import run_sync
@@ -68,10 +67,7 @@ class Lab:
         return reading.snapshot(self.home, [self.key]).manifests[self.key]
 
     def query(self, sql):
-        with duckdb.connect() as con:
-            con.execute("set TimeZone = 'UTC'")
-            reading.snapshot(self.home, [self.key]).create_views(con)
-            return con.execute(sql).fetchall()
+        return landed(self.home, self.key, sql)
 
     # --- what is held now --------------------------------------------------------------------------------------------------
 
