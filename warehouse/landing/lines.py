@@ -27,6 +27,7 @@ MOST_BYTES = 8_000_000
 _encode = msgspec.json.Encoder().encode
 _convert = msgspec.convert
 _replace = msgspec.structs.replace
+_astuple = msgspec.structs.astuple
 _sha256 = hashlib.sha256
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -96,7 +97,9 @@ class Codec:
         self.has_read_at = "read_at" in kinds
         own = {name: kind for name, kind in kinds.items() if name not in ("raw", "read_at")}
         self._row = _row_type(record, {name: hints[name] for name in own})
-        self._values = _getter(list(own))
+        # A record's `read_at` and `raw` come last.
+        self._own = len(own)
+        assert tuple(own) == record.__struct_fields__[: self._own]
         self._plain = Plain([hints[name] for name in own])
         self._instants = [place for place, kind in enumerate(own.values()) if kind == "TIMESTAMP"]
         self._decimals = [
@@ -107,12 +110,12 @@ class Codec:
     def encode(self, record: Any) -> Content:
         """Check and encode. Raises BadRecordError."""
         try:
-            values = self._values(record)
+            values = _astuple(record)[: self._own]
             if self._plain.fits(values):
                 row = self._row(*values)
             else:
                 row = _convert(record, self._row, from_attributes=True)
-                values = self._values(row)
+                values = _astuple(row)
             for place in self._instants:
                 value = values[place]
                 if value is not None and value.tzinfo is not UTC:
@@ -308,14 +311,6 @@ def _key_of(names: tuple[str, ...]) -> Callable[[Any], str]:
         )
 
     return joined
-
-
-def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
-    """Values of several attributes as a tuple, also for one or none."""
-    if not names:
-        return lambda record: ()
-    get = attrgetter(*names)
-    return get if len(names) > 1 else lambda record: (get(record),)
 
 
 def _words(error: Exception) -> str:
