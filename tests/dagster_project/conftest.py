@@ -5,14 +5,20 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from connectors.sdk.clock import FakeClock
 from dagster_project.cli import Context, main
+from tests.warehouse.quick import quick_syncs
+
+__all__ = ["quick_syncs"]
 
 SHEET = """\
 Deal ID,Deal,Company,Stage,Amount,Created,Owner
@@ -86,6 +92,18 @@ def hub(shell: Shell) -> Shell:
     """A project with one sheet."""
     shell.add("tracker")
     return shell
+
+
+def copied(found: Shell, root: Path) -> Shell:
+    """A copy of a project, to be changed."""
+    shutil.copytree(found.root, root)
+    return Shell(root)
+
+
+@event.listens_for(Engine, "connect")
+def _no_wait_for_the_disk(connection: Any, record: Any) -> None:
+    """Dagster commits every event on its own; only a power cut would tell the difference."""
+    connection.execute("pragma synchronous = off")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dagster_project.cli import COMMANDS, build_parser
-from tests.dagster_project.conftest import Shell
+from tests.dagster_project.conftest import Shell, copied
 
 REPO = Path(__file__).parents[2]
 
@@ -158,8 +158,8 @@ def test_the_home_can_be_moved(hub, tmp_path):
     assert [path.name for path in (hub.root / ".muara").iterdir()] == ["dagster"], "only what init wrote"
 
 
-def test_rollback_goes_back_one_build(hub):
-    hub("run")
+def test_rollback_goes_back_one_build(built, tmp_path):
+    hub = copied(built, tmp_path / "hub")
     hub.clock.advance(minutes=5)
     newest = hub("build", "--json").data["build_id"]
     back = hub("rollback", "--json").data["build"]["build_id"]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.dagster_project.conftest import SHEET, Shell, copied
 from warehouse.published import query
 
 LABELS = "id,label,note\n7,Penawaran dikirim,x\n8,Closed Won,y\n9,Zxqv,z\n"
@@ -29,26 +30,33 @@ def test_a_mapping_file_wins_over_the_dictionary(shell):
     assert ",post_sale," in done.out.splitlines()[2]
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A published project with one stage that nobody knows, built once for all tests that only look."""
+    found = Shell(tmp_path_factory.mktemp("doubtful"))
+    assert found("init", ".").code == 0
+    found.add("tracker", SHEET + "4,Delta,Umbrella,Zxqv,100,2026-01-08,Ann\n")
+    assert found("run").code == 0
+    return found
+
+
 @pytest.fixture
-def doubtful(hub):
-    """A published project with one stage that nobody knows."""
-    sheet = hub.root / "sheets" / "tracker.csv"
-    sheet.write_text(sheet.read_text() + "4,Delta,Umbrella,Zxqv,100,2026-01-08,Ann\n")
-    assert hub("run").code == 0
-    return hub
+def doubtful(published, tmp_path):
+    """The same, to be changed."""
+    return copied(published, tmp_path / "hub")
 
 
-def test_unmapped_stages_are_listed_with_their_deals(doubtful):
+def test_unmapped_stages_are_listed_with_their_deals(published):
     """B6."""
-    rows = doubtful("stages", "unmapped", "--json").data
+    rows = published("stages", "unmapped", "--json").data
     assert [(row["stage"], row["deal_count"]) for row in rows] == [("Zxqv", 1)]
-    assert "Zxqv" in doubtful("stages", "unmapped").out
+    assert "Zxqv" in published("stages", "unmapped").out
 
 
-def test_list_says_what_each_stage_counts_as_and_why(doubtful):
-    rows = {row["stage"]: row for row in doubtful("stages", "list", "--json").data}
+def test_list_says_what_each_stage_counts_as_and_why(published):
+    rows = {row["stage"]: row for row in published("stages", "list", "--json").data}
     assert rows["Closed Won"]["canonical_stage"] == "won"
-    assert "dictionary" in doubtful("stages", "list").out
+    assert "dictionary" in published("stages", "list").out
 
 
 def test_a_suggestion_edited_and_built_places_the_stage(doubtful):
@@ -98,21 +106,21 @@ def test_settings_may_be_tried_on_a_sheet(hub):
     assert "write it as setting=value" in hub("sheets", "inspect", "sheets/tracker.csv", "--set", "locale").err
 
 
-def test_unmapped_deals_stay_in_every_table_under_their_own_label(doubtful):
+def test_unmapped_deals_stay_in_every_table_under_their_own_label(published):
     """B6: they are counted and listed with amounts and what to do, and a warning names the stage."""
-    rows = doubtful("stages", "unmapped", "--json").data
+    rows = published("stages", "unmapped", "--json").data
     assert (rows[0]["deal_amount"], rows[0]["review_reason"], rows[0]["candidates"]) == ("100.00", "unmapped", "[]")
-    out = doubtful("stages", "unmapped").out
+    out = published("stages", "unmapped").out
     assert "Zxqv: none: no word of the label is in the dictionary → unmapped" in out
     assert "`muara stages suggest --write`" in out
-    published = doubtful.root / ".muara" / "muara.duckdb"
-    deals = query(published, "select stage_key, canonical_stage, outcome from main.deals where name = 'Delta'").rows
+    file = published.root / ".muara" / "muara.duckdb"
+    deals = query(file, "select stage_key, canonical_stage, outcome from main.deals where name = 'Delta'").rows
     assert deals == (("tracker:default:zxqv", "unmapped", "open"),)
     for table in ("stage_intervals", "stage_bottlenecks", "stalled_deals"):
-        found = query(published, f"select count(*) from main.{table} where stage_key = 'tracker:default:zxqv'").rows
+        found = query(file, f"select count(*) from main.{table} where stage_key = 'tracker:default:zxqv'").rows
         assert found[0][0] >= 1, table
     check = query(
-        published, "select severity, failing_count, sample from ops.checks where check_name = 'unmapped_stages'"
+        file, "select severity, failing_count, sample from ops.checks where check_name = 'unmapped_stages'"
     ).rows
     assert check[0][:2] == ("warn", 1)
     assert "Zxqv" in check[0][2]

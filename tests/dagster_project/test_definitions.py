@@ -36,6 +36,12 @@ def demo(tmp_path):
     return Path(shutil.copytree(DEMO, tmp_path / "demo"))
 
 
+@pytest.fixture(scope="module")
+def loaded_demo(tmp_path_factory):
+    """The demo's definitions, for tests that only look."""
+    return load_project(Path(shutil.copytree(DEMO, tmp_path_factory.mktemp("loaded") / "demo")))
+
+
 def test_asset_keys_of_the_demo_are_as_published(demo, no_network):
     """Others rely on these names; a change belongs into the changelog. Write the list: python -m tests.dagster_project.asset_keys"""
     assert keys_of(load_project(demo)) == FILE.read_text().split()
@@ -116,9 +122,8 @@ def test_a_wrong_project_folder_is_an_error_that_says_so(tmp_path, monkeypatch):
         definitions.defs()
 
 
-def test_schedules_jobs_and_automation_are_on(demo):
-    found = load_project(demo)
-    repository = found.get_repository_def()
+def test_schedules_jobs_and_automation_are_on(loaded_demo):
+    repository = loaded_demo.get_repository_def()
     assert {"sync_all", "rebuild", "sync_us_sales", "sync_partners", "sync_id_penjualan"} <= set(repository.job_names)
     schedule = repository.get_schedule_def("sync_us_sales_schedule")
     assert schedule.cron_schedule == "0 6 * * *"
@@ -126,15 +131,15 @@ def test_schedules_jobs_and_automation_are_on(demo):
     assert repository.get_sensor_def("rebuild_after_syncs").default_status == dg.DefaultSensorStatus.RUNNING
 
 
-def test_syncs_and_builds_are_pooled(demo):
+def test_syncs_and_builds_are_pooled(loaded_demo):
     """One sync per source at a time, one build at a time (A30)."""
-    graph = load_project(demo).resolve_asset_graph()
+    graph = loaded_demo.resolve_asset_graph()
     assert graph.get(dg.AssetKey(["us_sales", "deals"])).assets_def.op.pool == "api_us_sales"
     assert graph.get(dg.AssetKey(["warehouse", "deals"])).assets_def.op.pool == "warehouse_writer"
 
 
-def test_every_asset_says_what_it_is(demo):
-    graph = load_project(demo).resolve_asset_graph()
+def test_every_asset_says_what_it_is(loaded_demo):
+    graph = loaded_demo.resolve_asset_graph()
     silent = [key.to_user_string() for key in graph.get_all_asset_keys() if not graph.get(key).description]
     assert silent == []
 

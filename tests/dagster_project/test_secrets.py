@@ -36,6 +36,14 @@ def leaky(shell, monkeypatch):
     return make
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A folder, and the Dagster instance that writes into it."""
+    home = tmp_path_factory.mktemp("dagster")
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        yield home, instance
+
+
 def hits(folder: Path) -> list[str]:
     """Files below a folder that hold the secret as it is, or in the forms in which URLs and JSON carry it."""
     forms = [SECRET, "planted%2FS3cret", "planted\\/S3cret", "S3cret"]
@@ -65,19 +73,17 @@ def test_the_command_line_never_shows_it(leaky, fail, caplog, capfd):
 
 
 @pytest.mark.parametrize("fail", ["no", "vendor", "transient", "bug"])
-def test_dagster_never_stores_it(leaky, fail, tmp_path, monkeypatch, capfd):
+def test_dagster_never_stores_it(leaky, fail, stored, monkeypatch, capfd):
     shell = leaky(fail)
     monkeypatch.setenv("PLANTED", SECRET)
     monkeypatch.setattr("assets.sync.DEFAULT_WAIT_S", 0)
     for name in ("MUARA_HOME", "MUARA_LANDING", "MUARA_PROJECT", "MUARA_AS_OF"):
         monkeypatch.delenv(name, raising=False)
-    home = tmp_path / "dagster"
-    home.mkdir()
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
-        job = definitions.load_project(shell.root).resolve_job_def("sync_leaky")
-        result = job.execute_in_process(instance=instance, raise_on_error=False)
-        assert result.success == (fail == "no")
-        told = "".join(str(event) for event in result.all_events)
+    home, instance = stored
+    job = definitions.load_project(shell.root).resolve_job_def("sync_leaky")
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert result.success == (fail == "no")
+    told = "".join(str(event) for event in result.all_events)
     assert "S3cret" not in told
     assert "S3cret" not in "".join(capfd.readouterr())
     assert hits(home) == []
