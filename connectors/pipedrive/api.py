@@ -120,6 +120,7 @@ class Api:
             self._v1 = "/v1"
             body = self.get("users.me", self._v1 + "/users/me", 2)
         if body is None:
+            self._v1 = "/api/v1"
             raise NotFoundError("users.me: Pipedrive knows no /users/me (404). Check company_domain or base_url.")
         return body.get("data") or {}
 

@@ -128,7 +128,7 @@ class Backfill:
 
     def histories(self) -> Iterator[Record]:
         """Changelogs, several at once behind the burst limit; what was paid for is kept even when the budget ends in between."""
-        total, doubtful, failures = len(self._queue), 0, 0
+        total, doubtful, failures, missing = len(self._queue), 0, 0, 0
         try:
             for done, (deal, found) in enumerate(self._changelogs(), start=1):
                 self._sync.progress(done, total, "histories")
@@ -139,6 +139,7 @@ class Backfill:
                     yield rejected("stage_changes", {}, found, key=deal.deal_id)
                     continue
                 failures = 0
+                missing += found is None
                 if found is not None:
                     doubtful += yield from self._history(deal, found)
                 self._waiting.pop(deal.deal_id, None)
@@ -147,6 +148,10 @@ class Backfill:
         except RefusedError as error:
             yield Warn(code="history_not_read", message=f"the history of {total:,} deal(s) is not read: {error}")
         yield self.checkpoint()
+        if missing == total and total > _MOST_FAILURES:
+            # Single deals are purged while a sync runs; all of them are not.
+            message = f"no changelog is there (404) for any of {total:,} deal(s). Check company_domain or base_url."
+            yield Warn(code="history_not_read", message=message, makes="partial")
         if doubtful:
             yield Warn(
                 code="history_incomplete",

@@ -53,14 +53,18 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 def snapshot(row: Mapping[str, Any]) -> Snapshot:
-    """The part of a v2 deal that a replay needs."""
+    """The part of a v2 deal that a replay needs.
+
+    A deal that never moved has no `stage_change_time`; where it holds the creation instead, that says the same.
+    """
+    added_at, moved_at = instant(row.get("add_time")), instant(row.get("stage_change_time"))
     return Snapshot(
         deal_id=str(row["id"]),
         pipeline_id=text(row.get("pipeline_id")),
         stage_id=text(row.get("stage_id")),
         status=status_of(row),
-        added_at=instant(row.get("add_time")),
-        moved_at=instant(row.get("stage_change_time")),
+        added_at=added_at,
+        moved_at=None if moved_at == added_at else moved_at,
         won_at=instant(row.get("won_time")),
         lost_at=instant(row.get("lost_time")),
         first_won_at=instant(row.get("first_won_time")),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.pipedrive import mapping
-from connectors.pipedrive.api import Api, NotFoundError, RefusedError
+from connectors.pipedrive.api import PAGE, Api, NotFoundError, RefusedError
 from connectors.pipedrive.mapping import Known
 from connectors.pipedrive.settings import PipedriveSettings
 from connectors.sdk import (
     Checkpoint,
+    Company,
     Record,
     Reject,
     SourceInfo,
@@ -20,10 +21,13 @@ from connectors.sdk import (
     SweepEnd,
     Sync,
     Warn,
+    latest,
     mapped,
     next_cursor,
     open_window,
 )
+
+_LATEST_COMMIT = timedelta(hours=6)
 
 
 class Run:
@@ -38,7 +42,31 @@ class Run:
 
     def reference(self) -> Iterator[Record]:
         """Company, pipelines, stages, fields."""
-        me = self.api.me()
+        yield from self._company()
+        pipelines = self.api.pipelines()
+        yield from mapped("pipelines", pipelines, mapping.pipeline)
+        yield from (stage for row in pipelines if "id" in row for stage in mapping.closing_stages(str(row["id"])))
+        stages = [*mapped("stages", self.api.stages(), mapping.stage)]
+        yield from stages
+        is_whole = not any(isinstance(stage, Reject) for stage in stages)
+        yield SweepEnd(stream="pipelines", complete=is_whole, missing_as="deleted")
+        yield SweepEnd(stream="stages", complete=is_whole, missing_as="deleted")
+        kept = [stage for stage in stages if isinstance(stage, Stage)]
+        definitions = yield from self._definitions()
+        self.known = Known(
+            fields=mapping.fields(definitions),
+            pipeline_of={stage.stage_id: stage.pipeline_id for stage in kept},
+            probability_of={stage.stage_id: stage.probability for stage in kept if stage.probability is not None},
+            zero_amount=self.settings.zero_amount,
+        )
+
+    def _company(self) -> Iterator[Record]:
+        """Who this is; where Pipedrive does not tell, name, time zone and currency are unknown. The lists then show whether the address is right."""
+        try:
+            me = self.api.me()
+        except NotFoundError as error:
+            yield Warn(code="account_not_read", message=f"name and time zone of the company are not read: {error}")
+            return
         domain = me.get("company_domain") or self.settings.company_domain
         yield SourceInfo(
             account_id=str(me.get("company_id") or domain),
@@ -57,22 +85,6 @@ class Run:
                 code="not_admin",
                 message="the token's user is no admin of Pipedrive: deals that it may not see are missing without a word. Use an admin's token.",
             )
-        pipelines = self.api.pipelines()
-        yield from mapped("pipelines", pipelines, mapping.pipeline)
-        yield from (stage for row in pipelines if "id" in row for stage in mapping.closing_stages(str(row["id"])))
-        stages = [*mapped("stages", self.api.stages(), mapping.stage)]
-        yield from stages
-        is_whole = not any(isinstance(stage, Reject) for stage in stages)
-        yield SweepEnd(stream="pipelines", complete=is_whole, missing_as="deleted")
-        yield SweepEnd(stream="stages", complete=is_whole, missing_as="deleted")
-        kept = [stage for stage in stages if isinstance(stage, Stage)]
-        definitions = yield from self._definitions()
-        self.known = Known(
-            fields=mapping.fields(definitions),
-            pipeline_of={stage.stage_id: stage.pipeline_id for stage in kept},
-            probability_of={stage.stage_id: stage.probability for stage in kept if stage.probability is not None},
-            zero_amount=self.settings.zero_amount,
-        )
 
     def _definitions(self) -> Generator[Record, None, list[dict[str, Any]]]:
         """Definitions of deal fields; without them custom fields keep their keys."""
@@ -98,14 +110,26 @@ class Run:
         since = open_window(cursor, overlap_minutes=self.settings.overlap_minutes).start
         if since is not None:
             query = {"updated_since": seconds(since), "sort_by": "update_time"}
-        began = self.began.at
+        newest: datetime | None = None
+        rows = 0
         try:
             for page in self.api.organizations(query, self.sync.page_size):
-                yield from mapped("companies", page, mapping.company)
+                rows += len(page)
+                for record in mapped("companies", page, mapping.company):
+                    newest = latest(newest, record.updated_at if isinstance(record, Company) else None)
+                    yield record
         except (RefusedError, NotFoundError) as error:
             yield Warn(code="companies_not_read", message=f"organizations are not read: {error}")
             return
-        yield Checkpoint(stream="companies", cursor=next_cursor(cursor, began))
+        mark = self.mark(newest, is_many=since is not None and rows > PAGE)
+        yield Checkpoint(stream="companies", cursor=next_cursor(cursor, mark, not_after=self.began.at))
+
+    def mark(self, newest: datetime | None, *, is_many: bool) -> datetime | None:
+        """The newest time received: a late commit stays inside, whatever clock it was stamped by.
+
+        `is_many`: more than a page was stamped so late that all of it would be listed again and again; as no commit is later than hours, it is left.
+        """
+        return latest(newest, self.began.at - _LATEST_COMMIT) if is_many else newest
 
 
 def is_admin(me: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from connectors.hubspot import mapping, wire
@@ -107,7 +108,7 @@ def test_a_stage_id_that_two_pipelines_use_belongs_to_the_one_the_deal_was_in() 
         company_id=None,
         archived=False,
         archived_at=None,
-        raw=wire.msgspec.Raw(b"{}"),
+        raw=msgspec.Raw(b"{}"),
     )
     changes = mapping.history(read, account).stage_changes
     assert [(c.to_pipeline_id, c.to_stage_id) for c in changes] == [("a", "new"), ("a", "own"), ("b", "won")]
