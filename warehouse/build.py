@@ -202,6 +202,7 @@ class _Job:
             if model.about.kept:
                 add_comments(con, model.table, model.about)
         ops.add_own_comments(con)
+        con.execute((MODELS / "readers.sql").read_text(encoding="utf-8"))
         con.commit()
         return _row_counts(con), results
 

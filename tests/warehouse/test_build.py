@@ -137,6 +137,13 @@ def test_a_published_file_is_in_the_storage_version_that_every_duckdb_since_1_0_
     assert publish.storage_version(built.inputs.home.published) == publish.STORAGE_V1
 
 
+def test_the_deals_of_a_day_can_be_asked_of_the_published_file(built: Hub) -> None:
+    days = built.query("select snapshot_date, sum(open_count) from pipeline_daily group by 1 order by 1 desc limit 3")
+    assert days
+    for day, deals in days:
+        assert built.query(f"select count(*) from pipeline_as_of(date '{day}')") == [(deals,)]
+
+
 def test_the_landing_zone_and_raw_are_not_published(built: Hub) -> None:
     assert built.query("select 1 from duckdb_schemas() where schema_name = 'landing'") == []
     assert built.query("select table_name from duckdb_columns() where column_name = 'raw' and not internal") == []
