@@ -82,8 +82,8 @@ def _shown(cells: list[Cell]) -> str:
 
 def _refuse_transposed(grid: Grid, top: list[tuple[int, list[Cell]]], at: int) -> None:
     """Raise ConfigError for a sheet whose fields run down its first column."""
-    across = _known([text_of(cell) for cell in top[at][1]])
-    down = _known([next((text_of(cell) for cell in cells if cell is not None), "") for _, cells in top])
+    across = known_fields([text_of(cell) for cell in top[at][1]])
+    down = known_fields([next((text_of(cell) for cell in cells if cell is not None), "") for _, cells in top])
     if len(down) >= 3 and len(down) > len(across):
         raise ConfigError(
             f"{place(grid)}: the names of the fields run down the first column ({', '.join(sorted(down)[:4])}), so each deal is a column. "
@@ -91,7 +91,7 @@ def _refuse_transposed(grid: Grid, top: list[tuple[int, list[Cell]]], at: int) -
         )
 
 
-def _known(texts: list[str]) -> set[str]:
+def known_fields(texts: list[str]) -> set[str]:
     """Fields that texts are the names of; labels of stages do not count."""
     names = {words.fold_header(text) for text in texts if text and words.rung(text) is None}
     return {words.synonyms()[name][0][0] for name in names if name in words.synonyms() and len(name) > 1}
@@ -112,6 +112,7 @@ def _best(top: list[tuple[int, list[Cell]]], table: Table) -> int | None:
 def _score(cells: list[Cell], wanted: set[str], below: list[tuple[int, list[Cell]]]) -> float:
     texts = [text_of(cell) for cell in cells]
     folded = {words.fold_header(text) for text in texts if text}
+    ranked = {words.fold_header(text) for text in texts if text and words.rung(text) is not None}
     if any(not isinstance(cell, str) and cell is not None for cell in cells) and not (folded & wanted):
         typed = sum(1 for cell in cells if cell is not None and not isinstance(cell, str))
         if typed > len(folded) / 2:
@@ -121,7 +122,7 @@ def _score(cells: list[Cell], wanted: set[str], below: list[tuple[int, list[Cell
     )
     if len(folded) < 2 or data_like > len(folded) / 2:
         return 0.0
-    stages = {name for name in folded if words.rung(name) is not None}
+    stages = ranked | {name for name in folded if words.rung(name) is not None}
     named = folded - stages
     known = {words.synonyms()[name][0][0] for name in named if name in words.synonyms() and len(name) > 1}
     weak = {words.synonyms()[name][0][0] for name in named & words.weak_headers() if name in words.synonyms()}

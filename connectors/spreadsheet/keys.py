@@ -6,6 +6,7 @@ same deal; an id of its own is kept exactly as written.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Sequence
 from itertools import pairwise
@@ -27,6 +28,8 @@ class KeyChoice(msgspec.Struct, frozen=True):
     reason: str
     #: Parts that must be filled. Of company and deal the deal must: a deal without a company yet is still a deal.
     required: tuple[int, ...] = ()
+    #: An id column that a program wrote as floats: 1001.0 is 1001.
+    is_float: bool = False
 
 
 def key_of(cells: Sequence[Cell], choice: KeyChoice) -> str | None:
@@ -35,6 +38,8 @@ def key_of(cells: Sequence[Cell], choice: KeyChoice) -> str | None:
         text = text_of(cells[choice.columns[0]])
         if not text or (len(text) < 8 and words.fold(text) in words.nothing("text")):
             return None
+        if choice.is_float and text.endswith(".0"):
+            text = text[:-2]
         return words.fold(text) if choice.is_folded else text
     nothing = words.nothing("text")
     parts = []
@@ -64,7 +69,9 @@ def candidates(plan: SheetPlan) -> list[KeyChoice]:
             if plan.layout == "log"
             else "an id column, filled and unique"
         )
-        found.append(KeyChoice((plan.head.headers[index].text,), (index,), False, how))
+        found.append(
+            KeyChoice((plan.head.headers[index].text,), (index,), False, how, is_float=_are_floats(plan, (index,)))
+        )
         if asked:
             return found
     if "company" in fields and "name" in fields:
@@ -101,12 +108,22 @@ def _configured(plan: SheetPlan) -> KeyChoice:
         columns.append(index)
     names = tuple(plan.head.headers[index].text for index in columns)
     is_name = len(columns) > 1 or columns[0] in (plan.fields.get("name"), plan.fields.get("company"))
-    return KeyChoice(names, tuple(columns), is_name, "set in `key`", _required(plan, tuple(columns)))
+    return in_tab(plan, KeyChoice(names, tuple(columns), is_name, "set in `key`"), tuple(columns))
 
 
 def in_tab(plan: SheetPlan, option: KeyChoice, columns: tuple[int, ...]) -> KeyChoice:
     """The same key in another tab, where its columns stand elsewhere."""
-    return KeyChoice(option.headers, columns, option.is_folded, option.reason, _required(plan, columns))
+    is_float = not option.is_folded and _are_floats(plan, columns)
+    return KeyChoice(option.headers, columns, option.is_folded, option.reason, _required(plan, columns), is_float)
+
+
+_FLOAT = re.compile(r"\d+\.0")
+
+
+def _are_floats(plan: SheetPlan, columns: tuple[int, ...]) -> bool:
+    """Whether a text column of ids holds nothing but whole numbers with ".0", as programs write ids that they took for numbers."""
+    texts = plan.held[columns[0]].texts
+    return len(columns) == 1 and bool(texts) and all(_FLOAT.fullmatch(text) for text in texts)
 
 
 class Uniqueness:

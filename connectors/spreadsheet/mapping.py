@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from connectors.sdk.errors import ConfigError
-from connectors.spreadsheet import columns, units, words
+from connectors.spreadsheet import columns, flags, units, words
 from connectors.spreadsheet.grid import Cell, letter_index, text_of
 from connectors.spreadsheet.header import Head, Header
 from connectors.spreadsheet.settings import Table
@@ -102,6 +102,8 @@ class Mapping_(msgspec.Struct, frozen=True, kw_only=True):  # noqa: N801  (Mappi
     missing: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
+    #: Columns of ticks that tell the outcome: won, lost, closed -> index. They stay plain columns as well.
+    flags: dict[str, int] = {}
     matched: dict[str, str] = {}
 
 
@@ -177,8 +179,14 @@ def map_columns(head: Head, table: Table, held: list[Profile], where: str, *, is
         missing=tuple(missing),
         notes=tuple(notes),
         conflicts=tuple(conflicts),
+        flags={} if is_log or "status" in refused else _flags(head, held, claimed),
         matched=matched,
     )
+
+
+def _flags(head: Head, held: list[Profile], claimed: set[int]) -> dict[str, int]:
+    texts = {header.index: tuple(held[header.index].texts) for header in head.headers if header.index not in claimed}
+    return flags.columns(head.headers, texts)
 
 
 def _misnamed(head: Head, held: list[Profile], claimed: set[int], taken: set[str]) -> list[str]:
@@ -385,14 +393,29 @@ def _partly(held: Profile) -> bool:
 def stage_name(header: str) -> str | None:
     """The stage in a header of stage dates: without the words for "date". None when nothing is left."""
     parts = header.replace("_", " ").split()
+    if len(parts) == 1 and words.has_no_blanks(parts[0]):
+        parts = [_without_glued_date(parts[0])]
     date_words = words.words("date_words")
-    while parts and words.fold(parts[-1]).strip(".:") in date_words:
+    while parts and words.fold(parts[-1]).strip(".:") in date_words and words.rung(" ".join(parts)) is None:
         parts.pop()
     while parts and words.fold(" ".join(parts[:2])) in date_words:
         parts = parts[2:]
     while parts and words.fold(parts[0]).strip(".:") in date_words:
         parts = parts[1:]
     return " ".join(parts) or None
+
+
+def _without_glued_date(header: str) -> str:
+    """A header of a script without blanks, without the word for "date" at its end or start ("提案日", "วันที่เสนอราคา")."""
+    if words.rung(header) is not None:
+        return header
+    for word in sorted(words.words("date_words"), key=len, reverse=True):
+        if words.has_no_blanks(word) and len(word) < len(header):
+            if header.endswith(word):
+                return header.removesuffix(word)
+            if len(word) > 1 and header.startswith(word):
+                return header.removeprefix(word)
+    return header
 
 
 def wide_columns(head: Head, held: list[Profile], claimed: set[int], *, is_asked: bool) -> list[tuple[str, int]]:

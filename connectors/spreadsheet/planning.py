@@ -13,7 +13,7 @@ from itertools import islice
 import msgspec
 
 from connectors.sdk.errors import ConfigError
-from connectors.spreadsheet import header, mapping, periods, table, words
+from connectors.spreadsheet import gaps, header, mapping, periods, table, words
 from connectors.spreadsheet.columns import DateColumn, MoneyColumn
 from connectors.spreadsheet.grid import Cell, Grid, place, text_of
 from connectors.spreadsheet.mapping import DATE_FIELDS
@@ -36,6 +36,8 @@ class SheetPlan:
         self.tab_stage: str | None = None
         self.tab_owner: str | None = None
         self.shape = table.Shape()
+        #: Columns whose cells count for the empty ones below them.
+        self.filled_down: tuple[int, ...] = ()
         self.key: tuple[int, ...] = ()
         self.dates: dict[int, DateColumn] = {}
         self.money: dict[int, MoneyColumn] = {}
@@ -319,6 +321,8 @@ def _settle_layout(plan: SheetPlan, fit: list[SheetPlan]) -> None:
     asked = plan.asked.layout
     if plan.reason:
         return
+    if asked in (None, "current_state", "grouped"):
+        _settle_gaps(plan)
     tabs = [one.grid.sheet for one in fit if one.grid.sheet]
     named = [tab for tab in tabs if periods.of_sheet(tab) or periods.is_bare(tab)]
     if asked == "sheet_per_period" or (asked is None and len(fit) >= 2 and len(named) == len(fit)):
@@ -336,7 +340,6 @@ def _settle_layout(plan: SheetPlan, fit: list[SheetPlan]) -> None:
     elif _label_rows(plan):
         plan.layout, plan.reason = "grouped", "rows that hold only a stage head the deals below them"
     else:
-        _mention_gaps(plan)
         if len(tabs) > 1 and not plan.is_wide and "owner" not in plan.fields and plan is fit[0]:
             plan.warn(
                 "tabs_read_together",
@@ -371,20 +374,26 @@ def _is_grouped(plan: SheetPlan) -> bool:
     return bool(first_filled) and once and blanks > 0 and (counted or blanks >= len(labels))
 
 
-def _mention_gaps(plan: SheetPlan) -> None:
-    """Say that an owner or company stands only on the first row of what look like groups: the cells below are read as they are, empty."""
+def _settle_gaps(plan: SheetPlan) -> None:
+    """Fill an owner or company down where it heads its group; say it where that only may be so."""
+    complete(plan)
     for field in ("owner", "company"):
         index = plan.fields.get(field)
-        if index is None:
+        if index is None or "name" not in plan.fields:
             continue
-        cells = [text_of(row.cells[index]) for row in islice(plan.rows(), SAMPLE_ROWS) if row.dropped is None]
-        labels = [words.fold(cell) for cell in cells if cell]
-        blanks = len(cells) - len(labels)
-        if cells and cells[0] and len(labels) == len(set(labels)) >= 2 and blanks >= len(labels):
+        found, sums = gaps.blocks(islice(plan.rows(), SAMPLE_ROWS), index)
+        where = f"{plan.where}, column {plan.head.headers[index].label!r}"
+        if gaps.heads_groups(found, sums):
+            plan.filled_down += (index,)
+            plan.warn(
+                f"{field}_filled_down",
+                f"{where}: stands only on the first row of each group; the rows below it were read with the same.",
+            )
+        elif gaps.may_head_groups(found):
             plan.warn(
                 f"{field}_only_on_first_rows",
-                f"{plan.where}, column {plan.head.headers[index].label!r}: stands only on the first row of each group; the rows below are read "
-                f"without {'an owner' if field == 'owner' else 'a company'}. Fill the column down if it belongs to them.",
+                f"{where}: stands only on the first row of each group; the rows below are read without "
+                f"{'an owner' if field == 'owner' else 'a company'}. Fill the column down if it belongs to them.",
             )
 
 
@@ -417,6 +426,8 @@ def complete(plan: SheetPlan) -> None:
         dates=date_columns,
         width=len(plan.head.headers),
         fill_down=fill_down,
+        filled_down=plan.filled_down,
+        name=fields.get("name"),
         label_rows=label_rows,
         is_board=plan.layout == "kanban",
     )

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connectors.spreadsheet import dates, money, units, words
+from connectors.spreadsheet import dates, flags, money, units, words
 from connectors.spreadsheet.draft import Draft, StageDay
 from connectors.spreadsheet.grid import Cell, letter, raw_of, text_of
 from connectors.spreadsheet.keys import KeyChoice
@@ -82,6 +82,8 @@ class Reader:
         found["stage"] = self._stage(row)
         if "status" in fields and plan.status_is_outcome:
             found["status"] = words.outcome_of(text_of(cells[fields["status"]]))
+        elif plan.mapping.flags:
+            found["status"] = flags.outcome(cells, plan.mapping.flags)
         if plan.tab_owner and found.get("owner") is None:
             found["owner"] = plan.tab_owner
         if "amount" in fields:

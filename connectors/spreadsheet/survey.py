@@ -106,6 +106,12 @@ def _columns(plan: SheetPlan, choice: KeyChoice | None, seen: Uniqueness) -> Non
                     "not a stage column. Map the right one with `columns: {stage: ...}`."
                 )
     inside.finish()
+    if below := plan.dropped.get("other_table"):
+        plan.warn(
+            "table_below",
+            f"{plan.where}: rows {below[0]} to {below[-1]} stand under another header and are not read. "
+            "If they are deals, move them to a tab or file of their own.",
+        )
 
 
 class _Inside:
@@ -174,7 +180,7 @@ def _decide(plans: list[SheetPlan]) -> None:
                 plan.warn("dates_left_empty", f"{where}: left empty, because {reason}.")
                 whole.is_given_up = True
             else:
-                _refuse(plan, index, reason)
+                _refuse(plan, index, reason and reason + _shown_beside(plan, dated))
             plan.dates[index] = whole
             _check_dates(plan, index, whole)
         for index in plan.money:
@@ -195,6 +201,17 @@ def _share_order(plans: list[SheetPlan], dated: dict[str, DateColumn]) -> None:
     if len(shown) == 1:
         for column in columns:
             column.hint = column.hint or next(iter(shown))
+
+
+def _shown_beside(plan: SheetPlan, dated: dict[str, DateColumn]) -> str:
+    """Which other column of the table shows its order: a help for whoever sets the locale, no evidence for this column."""
+    for index in plan.dates:
+        head = plan.head.headers[index]
+        rows = dated[words.fold(head.text)].rows
+        if bool(rows["dmy"]) != bool(rows["mdy"]):
+            order = "day first (such as en_GB)" if rows["dmy"] else "month first (such as en_US)"
+            return f"; column {head.label!r} is {order}"
+    return ""
 
 
 def _currencies(plan: SheetPlan, amounts: MoneyColumn) -> frozenset[str]:

@@ -10,9 +10,9 @@ import msgspec
 
 from connectors.spreadsheet import money, words
 from connectors.spreadsheet.grid import Cell, Grid, text_of
-from connectors.spreadsheet.header import Head
+from connectors.spreadsheet.header import Head, known_fields
 
-Dropped = Literal["total", "repeated_header", "note", "group_label", "title"]
+Dropped = Literal["total", "repeated_header", "note", "group_label", "title", "other_table"]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -34,6 +34,10 @@ class Shape(msgspec.Struct, frozen=True):
     width: int = 0
     #: Column whose label is filled down inside a group (the stage is written on the group's first row only).
     fill_down: int | None = None
+    #: Columns written on the first row of a group only; a sum ends the group.
+    filled_down: tuple[int, ...] = ()
+    #: Column of the deals' names: empty in the sums that a program puts under its groups ("Ann Total").
+    name: int | None = None
     #: Rows that hold nothing but a label name the group of the rows below.
     label_rows: bool = False
     #: Cells are cards: a row is a sum only when its first cell says nothing else ("Total Energies" is a card).
@@ -43,7 +47,8 @@ class Shape(msgspec.Struct, frozen=True):
 def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
     """Every row below the header that holds something, judged. Blank rows end nothing.
 
-    A text alone in its row right above the header's repetition is the title of the next block, not a deal.
+    A text alone in its row right above the header's repetition, or above another header, is the title of that block, not a deal. What stands
+    under another header is not read as deals until the table's own header comes again.
     """
     names = {header.index: words.fold(header.given) for header in head.headers if header.given}
     looks = frozenset(name.split(" ", 1)[0] for name in names.values()) | words.total_starts()
@@ -51,6 +56,8 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
     width, last = len(head.headers), head.last
     group: str | None = None
     waiting: Row | None = None
+    upper: dict[int, Cell] = {}
+    is_elsewhere, before = False, last
     downward = [_Area(area) for area in grid.merged if last < area[0] < area[2] and area[1] == area[3] < width]
     for number, raw in grid.rows():
         if number <= last:
@@ -60,12 +67,25 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
         lead = _lead(cells)
         if lead is None:
             continue
-        why = None
+        why: Dropped | None = None
         first = cells[lead]
-        if lead == _ALONE or (
-            (not isinstance(first, str) or _may_start(first, starts)) and _first_word(cells, lead) in looks
+        is_after_break = number > before + 1 or waiting is not None
+        before = number
+        if (
+            lead == _ALONE
+            or is_after_break
+            or is_elsewhere
+            or ((not isinstance(first, str) or _may_start(first, starts)) and _first_word(cells, lead) in looks)
+            or (shape.name is not None and cells[shape.name] is None)
         ):
-            why = judge(cells, [index for index, cell in enumerate(cells) if _holds(cell)], names, shape)
+            filled = [index for index, cell in enumerate(cells) if _holds(cell)]
+            why = judge(cells, filled, names, shape)
+            is_elsewhere = why != "repeated_header" and (
+                is_elsewhere or (is_after_break and _is_other_header(cells, filled, shape))
+            )
+            why = "other_table" if is_elsewhere else why
+        if why == "total" or is_after_break:
+            upper.clear()
         if why == "total":
             group = None
         elif why == "group_label":
@@ -73,8 +93,13 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
         elif why is None and shape.fill_down is not None:
             own = text_of(cells[shape.fill_down])
             group = strip_count(own) if own else group
+        if why is None and shape.filled_down:
+            cells = list(cells)
+            for index in shape.filled_down:
+                upper[index] = cells[index] = cells[index] if _holds(cells[index]) else upper.get(index)
         if waiting is not None:
-            yield msgspec.structs.replace(waiting, dropped="title") if why == "repeated_header" else waiting
+            is_title = why in ("repeated_header", "other_table")
+            yield msgspec.structs.replace(waiting, dropped="title") if is_title else waiting
             waiting = None
         row = Row(number, cells, why, group)
         if why is None and lead == _ALONE and width > 1:
@@ -167,6 +192,14 @@ def _is_repeated_header(cells: Sequence[Cell], filled: list[int], names: dict[in
     )
 
 
+def _is_other_header(cells: Sequence[Cell], filled: list[int], shape: Shape) -> bool:
+    """The header of another table below: after a break, texts only, two fields or more that make up at least half of them."""
+    if shape.is_board or len(filled) < 2 or not all(isinstance(cells[index], str) for index in filled):
+        return False
+    found = known_fields([text_of(cells[index]) for index in filled])
+    return len(found) >= 2 and 2 * len(found) >= len(filled)
+
+
 _COUNT = re.compile(r"\s*\(\s*\d+[^)]*\)\s*$|\s*[-–:]\s*\d+\s*$")
 
 
@@ -181,6 +214,8 @@ def _is_total(cells: Sequence[Cell], filled: list[int], shape: Shape) -> bool:
     if lead is None:
         return False
     text = words.fold(text_of(cells[lead])).rstrip(":").strip()
+    if _is_group_total(cells, filled, lead, shape):
+        return True
     if text.split(" ", 1)[0].split("(", 1)[0].rstrip(":") not in words.total_starts():
         return False
     whole = strip_count(text) in words.words("totals") or text in words.words("totals")
@@ -202,6 +237,18 @@ def _is_total(cells: Sequence[Cell], filled: list[int], shape: Shape) -> bool:
         plain
         if whole
         else plain and bool(others) and not any(index in shape.identity and index != lead for index in others)
+    )
+
+
+def _is_group_total(cells: Sequence[Cell], filled: list[int], lead: int, shape: Shape) -> bool:
+    """A sum as programs put it under a group: "Ann Total" where the group's label stands, no name, figures in the other cells."""
+    if shape.name is None or _holds(cells[shape.name]) or len(filled) < 2:
+        return False
+    word = words.fold(text_of(cells[lead])).rpartition(" ")[2]
+    return word in words.words("totals") and all(
+        not isinstance(cells[index], str) or money.parse(cells[index]).kind == "text"
+        for index in filled
+        if index != lead
     )
 
 

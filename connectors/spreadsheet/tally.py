@@ -20,6 +20,7 @@ _DROPPED = {
     "repeated_header": "the header once more",
     "note": "a note under the table",
     "group_label": "the label of a group of rows",
+    "other_table": "part of another table below the deals",
     "title": "the title of the block below",
     "duplicate_row": "equal to an earlier row of the same deal",
 }

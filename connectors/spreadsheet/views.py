@@ -61,6 +61,7 @@ def columns_of(plan: SheetPlan, table: Surveyed | None) -> Iterator[ColumnView]:
             continue
         names = [*(["key"] if head.index in keyed else [])]
         names += [name for name in fields.get(head.index, ()) if name != "weighted"]
+        names += [f"whether it is {said}" for said, index in plan.mapping.flags.items() if index == head.index]
         names += [f"date of {stage!r}" for stage in staged.get(head.index, ())]
         hows = [plan.mapping.matched.get(field, "") for field in fields.get(head.index, ()) if field != "weighted"]
         hows += ["weighted: never the amount" for field in fields.get(head.index, ()) if field == "weighted"]
