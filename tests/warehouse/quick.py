@@ -1,6 +1,7 @@
 """What makes tests of many small syncs quick without changing what a sync does."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
@@ -37,6 +38,11 @@ def landed(home: Home, source_key: str, sql: str, at_sequence: dict[str, int] | 
 @pytest.fixture(autouse=True)
 def quick_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are written and renamed as ever; only the wait for the disk is left out, which nothing but a power cut could tell apart."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
-    monkeypatch.setattr(Engine, "con", property(lambda engine: kept_connection()))
-    monkeypatch.setattr(Engine, "close", lambda engine: None)
+    make_quick(monkeypatch.setattr)
+
+
+def make_quick(put: Callable[[Any, str, Any], None] = setattr) -> None:
+    """What `quick_syncs` does, for a process that is no test."""
+    put(os, "fsync", lambda handle: None)
+    put(Engine, "con", property(lambda engine: kept_connection()))
+    put(Engine, "close", lambda engine: None)

@@ -26,6 +26,7 @@ import duckdb
 
 from connectors.sdk.clock import FakeClock
 from connectors.sdk.records import Checkpoint, Pipeline, Reject, Seen, Stage, Tombstone
+from tests.warehouse.quick import kept_connection, make_quick
 from tests.warehouse.scripted import INFO, START, Land, Scripted, change, deal, deals, history, sweep
 from warehouse.build import BuildInputs, ConfiguredSource, run_build
 from warehouse.landing import compaction, reading, reports
@@ -88,8 +89,8 @@ HOURS = (0, 1, 2, 50)
 
 #: Few parts are many enough here, so that every crash in compaction is tried too.
 compaction.FAN_IN = 3
-#: A killed process loses nothing that the kernel was told already, so there is no need to wait for the disk.
-os.fsync = lambda handle: None
+#: A killed process loses nothing that the kernel was told already, so there is no need to wait for the disk. Each child opens one DuckDB.
+make_quick()
 
 
 def run(root: Path, number: int, on_step: Callable[[str], None] | None = None) -> None:
@@ -110,7 +111,7 @@ def content(root: Path) -> dict[str, str]:
     store = LocalStore(land.home.landing)
     manifest = land.manifest()
     found = {}
-    with duckdb.connect() as con:
+    with kept_connection().cursor() as con:
         for stream, columns in STREAMS.items():
             parts = manifest.parts_of(stream)
             names = ", ".join(name for name in columns if name not in _OWN)
@@ -131,7 +132,7 @@ def as_built_from(root: Path) -> str:
     reading, and the facts of the manifest."""
     land = Land(root)
     digest = hashlib.sha256()
-    with duckdb.connect() as con:
+    with kept_connection().cursor() as con:
         snapshot = reading.snapshot(land.home, ["acme"])
         snapshot.create_views(con)
         for stream, columns in STREAMS.items():
