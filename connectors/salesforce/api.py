@@ -142,7 +142,7 @@ class Api:
                     judge=judge_of(self._settings.api_version),
                     auth=self._auth,
                     base_url=instance,
-                    endpoint_override=self._settings.endpoint_override,
+                    endpoint_override=self._settings.stand_in,
                     describe=_describe,
                 )
             return session

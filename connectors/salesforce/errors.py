@@ -45,7 +45,9 @@ def judge_of(api_version: str) -> Judge:
     def judge(outcome: Any) -> Verdict:
         answer = Answer.of(outcome)
         if answer is None or answer.status < 400:
-            return judge_handing_back(outcome)
+            # A proxy may answer for Salesforce: with a page of its own, or with nothing.
+            is_page = answer is not None and answer.status == 200 and _is_no_json(answer)
+            return Verdict.retry("an answer that is no JSON") if is_page else judge_handing_back(outcome)
         code, said = error_of(answer)
         if code == "REQUEST_LIMIT_EXCEEDED":
             if "concurrent" in said.lower():
@@ -64,3 +66,10 @@ def judge_of(api_version: str) -> Judge:
         return judge_handing_back(outcome)
 
     return judge
+
+
+def _is_no_json(answer: Answer) -> bool:
+    """True for a body that neither is JSON at first sight nor says that it is a CSV."""
+    if not answer.is_read or "csv" in answer.headers.get("Content-Type", ""):
+        return False
+    return answer.body[:64].lstrip()[:1] not in (b"{", b"[")

@@ -99,9 +99,9 @@ class Fields:
 
 
 def loaded(stored: Any) -> Fields | None:
-    """What `dumped` gave; None when it is none."""
+    """What `dumped` gave, also of an object without fields, which cannot be read; None when it is none."""
     try:
-        return Fields(msgspec.convert(stored, tuple[Field, ...])) if stored else None
+        return None if stored is None else Fields(msgspec.convert(stored, tuple[Field, ...]))
     except msgspec.ValidationError:
         return None
 

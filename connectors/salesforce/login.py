@@ -54,7 +54,7 @@ class Login:
     def __init__(self, calls: CallPolicy, settings: SalesforceSettings) -> None:
         self._calls = calls
         self._settings = settings
-        self._session = calls.session(endpoint_override=settings.endpoint_override, describe=_describe)
+        self._session = calls.session(endpoint_override=settings.stand_in, describe=_describe)
         key = settings.consumer_key.reveal() if settings.consumer_key else ""
         #: Tells a stored token of these credentials from one of others.
         self.identity = f"{settings.auth} {settings.login_domain} {key} {settings.username or ''}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -88,6 +89,13 @@ class SalesforceSettings(ConnectorSettings, frozen=True, kw_only=True, forbid_un
 
         if self.default_currency is not None and not re.fullmatch(r"[A-Z]{3}", self.default_currency):
             raise ValueError("default_currency must be an ISO code, such as EUR.")
+
+    @property
+    def stand_in(self) -> str | None:
+        """What stands in for Salesforce on this machine: `endpoint_override`, or an `instance_url` with plain http that can be nothing else."""
+        parts = urlsplit(self.instance_url or "")
+        is_local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
+        return self.endpoint_override or (f"http://{parts.netloc}" if is_local else None)
 
     @property
     def login_domain(self) -> str:

@@ -128,6 +128,16 @@ def test_a_given_session_is_used_and_its_end_is_told():
             signed_in(org, **config).run()
 
 
+def test_an_instance_url_on_this_machine_needs_no_override():
+    """The vendor's client makes https of every address; plain http to this machine can only be a stand-in."""
+    with serve(World(seed=2, deals=40)) as org:
+        session = org.org.sessions.issue(org.world.now_ms)
+        found = load(
+            Salesforce.Settings, {"auth": "session", "session_id": session, "instance_url": org.url}, where="sf"
+        )
+        assert of(standalone_with(org, found).run(), Deal)
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [

@@ -7,6 +7,7 @@ import pytest
 from connectors.salesforce.fields import Field, Fields
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.salesforce import serve
+from connectors.sandbox.server import Response
 from connectors.sandbox.world import World
 from connectors.sdk import CallPolicy, ConfigError, RetryRule
 from tests.connectors.salesforce.lab import lab, standalone
@@ -328,3 +329,31 @@ def test_standalone_needs_no_landing():
         again = sync.again().run()
         assert len(first) > 40
         assert len(again) < len(first) / 2
+
+
+@pytest.mark.parametrize("hidden", ["User", "Account"])
+def test_an_object_that_is_never_readable_costs_its_names_in_every_sync(org, hidden):
+    """The second sync remembers the object as one without fields."""
+    org.org.hide_object(hidden)
+    for _ in range(2):
+        assert org.sync().status == "complete"
+        assert "not_readable" in codes(org.report)
+        org.minutes(30)
+    org.assert_true()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>maintenance</html>"])
+@pytest.mark.parametrize("endpoint", ["composite", "queryAll"])
+def test_an_answer_that_is_no_json_is_asked_for_again(org, endpoint, body):
+    handle, spoiled = org.org.org.handle, []
+
+    def once(request):
+        if org.org.org.endpoint(request) == endpoint and not spoiled:
+            spoiled.append(request)
+            return Response(200, body, "text/html")
+        return handle(request)
+
+    org.org.org.handle = once
+    assert org.sync().status == "complete"
+    assert spoiled
+    org.assert_true()
