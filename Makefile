@@ -30,7 +30,7 @@ ui: $(STAMP) ## Dagster's web pages on the demo project, http://127.0.0.1:3000
 	@$(CLEAN) $(BIN)/muara demo --ui
 
 test: $(STAMP) ## the whole test suite
-	@$(CLEAN) $(BIN)/python -m pytest -n auto --dist loadfile
+	@$(CLEAN) $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## style and types
 	@$(BIN)/ruff check .

@@ -11,6 +11,12 @@ import pytest
 from connectors.sdk import redaction
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a slow test go first: a worker takes whole files, and a long one that begins last would keep the others waiting."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @contextmanager
 def _process_put_back() -> Iterator[None]:
     shared = redaction.redactor

@@ -23,6 +23,8 @@ from warehouse.runner import Check, load_models
 from warehouse.settings import WarehouseSettings
 from warehouse.sync import run_sync
 
+pytestmark = pytest.mark.slow
+
 AS_OF = datetime(2026, 3, 10, tzinfo=UTC)
 STAGES = (
     ("new", "New lead", "open"),

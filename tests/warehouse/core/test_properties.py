@@ -6,10 +6,13 @@ import random
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.warehouse.core.world import DAY_0, Built, World, day
+
+pytestmark = pytest.mark.slow
 
 STAGES = ["P", "Q", "R", "N", "Won", "Lost"]
 ZONES = ["UTC", "America/Phoenix", "Asia/Jakarta", "Pacific/Kiritimati", "America/St_Johns"]
