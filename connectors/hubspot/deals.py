@@ -213,8 +213,10 @@ class Deals:
     # --- archived ---------------------------------------------------------------------------------------------
 
     def _archived(self) -> Iterator[Record]:
-        """The recycle bin with content and history."""
+        """The recycle bin with content and history. What says that it is live does not belong there, whoever lists it."""
         for found in self._reader.everything(archived=True):
+            if isinstance(found, wire.Read) and found.archived is False:
+                continue
             yield from self._deal(found)
             if isinstance(found, wire.Read):
                 gone_at = mapping.instant(found.archived_at)
@@ -237,6 +239,8 @@ class Deals:
             held = self._sync.held.deals([row.key for row in chunk])
             for row in chunk:
                 known = held.get(row.key)
+                if row.archived is False:
+                    continue
                 if unheld if known is None else known.presence in ("present", "hidden", "purged", "absent"):
                     gone_at[row.key] = row.archivedAt
                     yield row.key, row.company

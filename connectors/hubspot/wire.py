@@ -50,7 +50,7 @@ class DealAnswer(msgspec.Struct):
     associations: Associations | None = None
     createdAt: str | None = None  # noqa: N815
     updatedAt: str | None = None  # noqa: N815
-    archived: bool | None = False
+    archived: bool | None = None
     archivedAt: str | None = None  # noqa: N815
 
 
@@ -61,6 +61,7 @@ class Lean(msgspec.Struct):
     properties: dict[str, Any] | None = None
     associations: Associations | None = None
     updatedAt: str | None = None  # noqa: N815
+    archived: bool | None = None
     archivedAt: str | None = None  # noqa: N815
 
     @property
@@ -138,7 +139,8 @@ class Read(msgspec.Struct):
     properties: Properties
     history: History | None
     company_id: str | None
-    archived: bool
+    #: None where the answer does not say it.
+    archived: bool | None
     archived_at: str | None
     raw: msgspec.Raw
 
@@ -146,21 +148,21 @@ class Read(msgspec.Struct):
 def deal(body: msgspec.Raw | bytes) -> Read:
     """Decode one deal of a page. `raw` keeps everything but the history, which lands event by event. Raises msgspec.MsgspecError."""
     found = _DEAL.decode(body)
-    key, is_archived = str(found.id), bool(found.archived)
+    key = str(found.id)
     properties = _properties(found.properties)
     for name, at in (("createdate", found.createdAt), ("hs_lastmodifieddate", found.updatedAt)):
         # The same instants stand beside the properties; an answer may hold them only there.
         if at and not properties.get(name):
             properties[name] = at
     head = msgspec.json.encode(
-        {"id": key, "createdAt": found.createdAt, "updatedAt": found.updatedAt, "archived": is_archived}
+        {"id": key, "createdAt": found.createdAt, "updatedAt": found.updatedAt, "archived": bool(found.archived)}
     )
     return Read(
         id=key,
         properties=properties,
         history=_history(found.propertiesWithHistory),
         company_id=primary_company(found.associations),
-        archived=is_archived,
+        archived=found.archived,
         archived_at=found.archivedAt,
         raw=msgspec.Raw(head[:-1] + b',"properties":' + bytes(found.properties) + b"}"),
     )

@@ -71,6 +71,23 @@ def test_a_recycle_bin_without_histories_leaves_what_is_known(portal: HubSpotSer
     assert told == [(at, stage) for at, _, stage in before]
 
 
+def test_a_portal_that_lists_live_deals_as_archived_deletes_nothing(portal: HubSpotServer, tmp_path: Path) -> None:
+    """What a gateway that drops a query parameter it does not know makes of the recycle bin."""
+    handle = portal.portal.handle
+
+    def deaf(request: Request) -> Response:
+        request.query["archived"] = ["false"]
+        return handle(request)
+
+    portal.portal.handle = deaf  # type: ignore[method-assign]
+    hub = Hub(portal, tmp_path)
+    for _ in range(2):
+        assert hub.sync().status == "complete"
+        assert [kind for kind, _ in hub.presence().values() if kind == "deleted"] == []
+        hub.clock.advance(hours=1)
+    assert_true(hub)
+
+
 def test_instants_may_stand_beside_the_properties_only(portal: HubSpotServer, tmp_path: Path) -> None:
     calm = Hub(portal, tmp_path / "calm")
     calm.sync()
