@@ -10,7 +10,7 @@ from connectors.spreadsheet.draft import Draft
 from connectors.spreadsheet.grid import Cell, letter, text_of
 from connectors.spreadsheet.keys import KeyChoice
 from connectors.spreadsheet.planning import SheetPlan
-from connectors.spreadsheet.table import strip_count
+from connectors.spreadsheet.table import group_label
 
 CARD_KEY = KeyChoice(
     ("text of the card",), (), True, "a board has nothing else; a renamed card will look like a new deal"
@@ -22,7 +22,7 @@ def survey_board(plan: SheetPlan) -> None:
     places: dict[str, list[str]] = {}
     for head in plan.head.headers:
         if head.given:
-            plan.stages.setdefault((None, strip_count(head.given)))
+            plan.stages.setdefault((None, group_label(head.given)))
     for row in plan.rows():
         plan.row_count += 1
         if row.dropped is not None:
@@ -59,7 +59,7 @@ def drafts(plan: SheetPlan, table: int) -> Iterator[Draft]:
                 sheet=plan.grid.sheet,
                 column=letter(index),
                 name=name,
-                stage=strip_count(plan.head.headers[index].given),
+                stage=group_label(plan.head.headers[index].given),
                 custom={"Card": text} if text != name else {},
                 raw={plan.head.headers[index].text: text},
             )

@@ -8,7 +8,7 @@ from itertools import islice
 from connectors.spreadsheet import words
 from connectors.spreadsheet.grid import Grid
 from connectors.spreadsheet.planning import SheetPlan
-from connectors.spreadsheet.table import strip_count
+from connectors.spreadsheet.table import group_label
 
 _LIST_ROWS = 200
 
@@ -24,7 +24,7 @@ def shown_order(plans: Sequence[SheetPlan], labels: Sequence[str]) -> tuple[list
     if first.layout == "wide":
         return [stage for stage, _ in first.mapping.stage_dates], "the order of the date columns"
     if first.layout == "kanban":
-        return [strip_count(head.given) for head in first.head.headers if head.given], "the order of the columns"
+        return [group_label(head.given) for head in first.head.headers if head.given], "the order of the columns"
     if first.layout == "sheet_per_stage":
         return [plan.tab_stage for plan in plans if plan.tab_stage], "the order of the tabs"
     wanted = {stage_id(label) for label in labels}

@@ -71,6 +71,11 @@ class Profile:
         return self.money.readable_share > 0 and figures >= 0.7 * len(self.texts)
 
     @property
+    def is_code(self) -> bool:
+        """Whether every text has a figure and no blank in it, as numbers of deals have."""
+        return bool(self.texts) and all(" " not in text and any(ch.isdigit() for ch in text) for text in self.texts)
+
+    @property
     def is_dates(self) -> bool:
         """Mostly days or instants."""
         return self.filled > 0 and self.dates.readable_share >= 0.5
@@ -163,16 +168,18 @@ def map_columns(head: Head, table: Table, held: list[Profile], where: str, *, is
     notes: list[str] = []
     conflicts: list[str] = []
     refused = {field for field, name in table.columns.items() if name is None}
+    doubted: set[str] = set()
     for field, found, how in _by_words(head, held, claimed, set(fields) | refused, is_log=is_log):
         if len(found) > 1:
             text = f"columns {' and '.join(repr(header.text) for header in found)} may both be {field!r}"
             (conflicts if field in CRITICAL else notes).append(text)
+            doubted.add(field)
             continue
         fields[field], matched[field] = found[0].index, how
         claimed.add(found[0].index)
     if is_log:
         _settle_log(head, held, fields, matched)
-    notes += _misnamed(head, held, claimed, set(fields) | refused)
+    notes += _misnamed(head, held, claimed, set(fields) | refused | doubted)
     return Mapping_(
         fields=fields,
         stage_dates=tuple(stage_dates),
@@ -324,7 +331,9 @@ def _without_currency(name: str) -> str:
 
 
 def _settle(fits: list[str], held: Profile) -> list[str]:
-    """One field for a header that may be two ("Peluang" and "Chance" are a deal or a probability): by what the column holds."""
+    """One field for a header that may be two, by what it holds: "Chance" is a deal or a probability, "Vorgang" a deal or its number."""
+    if {"deal_id", "name"} <= set(fits):
+        return ["deal_id" if held.is_code else "name"]
     if len(fits) > 1 and "probability" in fits:
         return ["probability"] if held.is_percent else [field for field in fits if field != "probability"]
     return fits

@@ -366,8 +366,8 @@ def _is_grouped(plan: SheetPlan) -> bool:
         label = text_of(row.cells[index])
         first_filled = bool(label) if first_filled is None else first_filled
         if label:
-            labels.append(words.fold(table.strip_count(label)))
-            counted = counted or table.strip_count(label) != label
+            labels.append(words.fold(table.group_label(label)))
+            counted = counted or table.group_label(label) != label
         else:
             blanks += 1
     once = len(set(labels)) == len(labels) and len(labels) >= 2
@@ -404,7 +404,7 @@ def _label_rows(plan: SheetPlan) -> bool:
     hits = 0
     for number, cells in islice(plan.grid.rows(), SAMPLE_ROWS):
         filled = [text_of(cell) for cell in cells if cell is not None and text_of(cell)]
-        if number > plan.head.last and len(filled) == 1 and words.rung(table.strip_count(filled[0])) is not None:
+        if number > plan.head.last and len(filled) == 1 and words.rung(table.group_label(filled[0])) is not None:
             hits += 1
     return hits >= 2
 

@@ -15,7 +15,7 @@ from connectors.spreadsheet.grid import Cell, letter, raw_of, text_of
 from connectors.spreadsheet.keys import KeyChoice
 from connectors.spreadsheet.mapping import DATE_FIELDS, LOG_FIELDS
 from connectors.spreadsheet.planning import SheetPlan
-from connectors.spreadsheet.table import Row, strip_count
+from connectors.spreadsheet.table import Row, group_label
 
 _TEXT_FIELDS = ("name", "company", "owner", "lead_source", "deal_type", "lost_reason", "pipeline")
 _INSTANTS = ("created_at", "closed_at", "stage_entered_at", "last_activity_at", "next_activity_at")
@@ -146,7 +146,7 @@ class Reader:
             return self._text(row, index) if index is not None else None
         if plan.layout == "grouped":
             if "stage" in fields and (own := self._text(row, fields["stage"])):
-                return strip_count(own)
+                return group_label(own)
             return row.group
         if "stage" in fields:
             return self._text(row, fields["stage"])

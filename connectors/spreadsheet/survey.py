@@ -17,7 +17,7 @@ from connectors.spreadsheet.grid import Cell, letter, place, text_of
 from connectors.spreadsheet.keys import KeyChoice, Uniqueness
 from connectors.spreadsheet.planning import MAX_STAGES, SheetPlan
 from connectors.spreadsheet.reading import needed_dates, needed_money
-from connectors.spreadsheet.table import strip_count
+from connectors.spreadsheet.table import group_label
 
 
 class Surveyed(msgspec.Struct, frozen=True):
@@ -94,7 +94,7 @@ def _columns(plan: SheetPlan, choice: KeyChoice | None, seen: Uniqueness) -> Non
             if len(labels_met) <= MAX_STAGES and plan.layout != "grouped" and cell is not None:
                 labels_met.add(cell)
         label = (
-            (strip_count(label) if label else row.group or "")
+            (group_label(label) if label else row.group or "")
             if plan.layout == "grouped"
             else label or plan.tab_stage or ""
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -89,10 +90,10 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
         if why == "total":
             group = None
         elif why == "group_label":
-            group = strip_count(next(text for text in map(text_of, cells) if text))
+            group = group_label(next(text for text in map(text_of, cells) if text))
         elif why is None and shape.fill_down is not None:
             own = text_of(cells[shape.fill_down])
-            group = strip_count(own) if own else group
+            group = group_label(own) if own else group
         if why is None and shape.filled_down:
             cells = list(cells)
             for index in shape.filled_down:
@@ -203,9 +204,17 @@ def _is_other_header(cells: Sequence[Cell], filled: list[int], shape: Shape) -> 
 _COUNT = re.compile(r"\s*\(\s*\d+[^)]*\)\s*$|\s*[-–:]\s*\d+\s*$")
 
 
-def strip_count(label: str) -> str:
-    """A group label without the count behind it: "Proposal (3)" is Proposal."""
+def group_label(label: str) -> str:
+    """A group label bare of its count and of the field's name: "Proposal (3)" and "Stage: Proposal (3 records)" are Proposal."""
+    before, colon, after = label.partition(":")
+    if colon and after.strip() and _names_stage(before):
+        label = after
     return _COUNT.sub("", label).strip().rstrip(":").strip() or label.strip()
+
+
+@lru_cache(maxsize=256)
+def _names_stage(text: str) -> bool:
+    return any(field == "stage" for field, _ in words.synonyms().get(words.fold_header(text), ()))
 
 
 def _is_total(cells: Sequence[Cell], filled: list[int], shape: Shape) -> bool:
@@ -218,7 +227,7 @@ def _is_total(cells: Sequence[Cell], filled: list[int], shape: Shape) -> bool:
         return True
     if text.split(" ", 1)[0].split("(", 1)[0].rstrip(":") not in words.total_starts():
         return False
-    whole = strip_count(text) in words.words("totals") or text in words.words("totals")
+    whole = group_label(text) in words.words("totals") or text in words.words("totals")
     if not whole and (
         shape.is_board or not any(text.startswith((word + " ", word + ":")) for word in words.words("totals"))
     ):

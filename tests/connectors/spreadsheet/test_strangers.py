@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from connectors.sdk import records as rec
 from connectors.sdk.errors import ConfigError
 from connectors.spreadsheet import flags
 from connectors.spreadsheet.inspect import inspect
@@ -160,3 +161,51 @@ def test_ambiguous_dates_are_refused_with_the_order_of_the_column_beside(tmp_pat
         "deals.csv, column D 'Created': every date may be day first or month first (rows 2, 3). "
         "Set `locale` (for example id_ID or en_US); column 'Close date' is month first (such as en_US)."
     )
+
+
+def test_label_rows_of_a_report_name_the_field_and_count_their_records(tmp_path):
+    """As Salesforce writes grouped reports."""
+    rows = '"Stage: Prospecting (2 records)",,\nA,Acme,1\nB,Blue,2\n"Stage: Closed Won (1 record)",,\nC,Coral,3\n'
+    got = read(csv_file(tmp_path, "Opportunity Name,Account Name,Amount\n" + rows + '"Grand Totals (3 records)",,\n'))
+    assert {deal.name: deal.stage_id for deal in got.deals.values()} == {
+        "A": "prospecting",
+        "B": "prospecting",
+        "C": "closed won",
+    }
+
+
+def test_a_header_for_a_deal_or_its_number_is_what_it_holds(tmp_path):
+    numbers = read(csv_file(tmp_path, "Vorgang;Beschreibung;Phase\n0000123;Pumpe;Angebot\n0000124;Motor;Gewonnen\n"))
+    assert {key: deal.name for key, deal in numbers.deals.items()} == {"0000123": "Pumpe", "0000124": "Motor"}
+    names = read(csv_file(tmp_path, "Vorgang;Phase\nUmbau Halle 3;Angebot\nDach;Gewonnen\n", "b.csv"))
+    assert {deal.name for deal in names.deals.values()} == {"Umbau Halle 3", "Dach"}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Nr szansy;Data kontaktu;Data oferty;Data wygranej;Data przegranej",
+        "ID сделки;Дата контакта;Дата предложения;Дата выигрыша;Дата отказа",
+        "ID;Datum kontaktu;Datum nabídky;Datum výhry;Datum prohry",
+        "ID;Дата контакту;Дата пропозиції;Дата виграшу;Дата відмови",
+    ],
+)
+def test_stage_dates_with_the_stage_in_the_genitive(tmp_path, head):
+    got = read(csv_file(tmp_path, head + "\nS1;2026-01-05;2026-01-20;2026-03-01;\nS2;2026-02-01;;;2026-03-10\n"))
+    assert [day for _, day in got.path_of["S1"]] == ["2026-01-05", "2026-01-20", "2026-03-01"]
+    assert got.path_of["S2"][-1][1] == "2026-03-10"
+    assert {key: deal.closed_at is not None for key, deal in got.deals.items()} == {"S1": True, "S2": True}
+
+
+def test_a_dutch_chance_is_a_deal_or_a_probability(tmp_path):
+    got = read(
+        csv_file(tmp_path, "Klant;Kans;Fase;Slagingskans\nBakker;Website;Offerte;60%\nVisser;App;Gewonnen;100%\n")
+    )
+    assert {deal.name: deal.probability for deal in got.deals.values()} == {"Website": 0.6, "App": 1.0}
+
+
+def test_two_probabilities_are_in_doubt_and_not_called_something_else(tmp_path):
+    got = read(csv_file(tmp_path, "Deal,Stage,Probability,Win probability\nA,Lead,10%,20%\nB,Won,100%,90%\n"))
+    said = " ".join(warn.message for warn in got.of(rec.Warn) if warn.code == "columns_in_doubt")
+    assert "may both be 'probability'" in said
+    assert "holds something else" not in said
