@@ -125,8 +125,9 @@ class Api:
         url = instance + (path if path.startswith("/") else f"{self.base}/{path}")
         response = self._session(instance).request(method, url, headers=headers, **rest)
         if response.status_code not in accept:
-            code, said = error_of(Answer.of(response))  # type: ignore[arg-type]
-            raise RefusedError(what, response.status_code, code, said)
+            answer = Answer.of(response)
+            assert answer is not None  # what has a status is an answer
+            raise RefusedError(what, answer.status, *error_of(answer))
         return response
 
     def get(self, path: str, *, what: str, headers: Mapping[str, str] | None = None) -> Any:

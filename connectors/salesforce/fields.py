@@ -95,7 +95,7 @@ class Fields:
 
     def dumped(self) -> list[Any]:
         """For a cursor."""
-        return msgspec.to_builtins(self.all)  # type: ignore[no-any-return]
+        return [msgspec.to_builtins(field) for field in self.all]
 
 
 def loaded(stored: Any) -> Fields | None:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from jwt import PyJWTError
 from simple_salesforce import login as vendor
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
 
@@ -110,7 +111,7 @@ class Login:
             code, said = str(error.code), self._calls.redactor.redact(str(error.message))[:300]
             advice = _ADVICE.get(code, "Check the credentials and `domain`.")
             raise LoginRefusedError(f"login refused ({code}: {said}). {advice}", code) from None
-        except (ValueError, TypeError, vendor.jwt.PyJWTError) as error:  # type: ignore[attr-defined]
+        except (ValueError, TypeError, PyJWTError) as error:
             # The JWT library for a key that is none; the client for an answer without the expected fields.
             raise ConfigError(
                 f"login failed ({type(error).__name__}). Check private_key (PEM text) and `domain`."

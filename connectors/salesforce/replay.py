@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from connectors.salesforce.fields import Field, Fields
 from connectors.salesforce.mapping import MapContext
@@ -36,7 +37,7 @@ def _made(held: _ById) -> MapContext:
         for found in definitions.values()
     )
 
-    def noted(code: str, name: str) -> dict[str, str]:
+    def noted(code: str, name: str) -> dict[str, Any]:
         raw = getattr(definitions.get(code), "raw", None)
         value = raw.get(name) if isinstance(raw, dict) else None
         return value if isinstance(value, dict) else {}
@@ -45,7 +46,7 @@ def _made(held: _ById) -> MapContext:
         pipelines=noted("RecordTypeId", "pipelines"),
         labels=fields.labels,
         types=fields.types,
-        outcomes=noted("StageName", "outcomes"),  # type: ignore[arg-type]
+        outcomes=noted("StageName", "outcomes"),
         lost_reason_field=context.settings.lost_reason_field,
         zero_amount=context.settings.zero_amount,
         home_currency=context.info.home_currency if context.info else None,

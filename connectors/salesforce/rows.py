@@ -35,7 +35,7 @@ class _Numbers(dict[str, Decimal | None]):
         except InvalidOperation:
             raise VendorError("a number that is none: the answer's numbers cannot be read.") from None
         found = exact.normalize() if exact else Decimal(0)
-        if found.as_tuple().exponent > 0:  # type: ignore[operator]
+        if "E+" in str(found):
             found = found.quantize(Decimal(1))
         if len(self) < _MOST_NUMBERS:
             self[text] = found
@@ -47,8 +47,11 @@ _TRUTH = {"true": True, "false": False, "": None}
 
 
 def number(text: str) -> Decimal:
-    """A decimal without trailing zeros and without an exponent."""
-    return _numbers[text]  # type: ignore[return-value]
+    """A decimal without trailing zeros and without an exponent. Raises VendorError for what is no number, nothing included."""
+    found = _numbers[text]
+    if found is None:
+        raise VendorError("an empty text where a number is needed.")
+    return found
 
 
 _encoder = msgspec.json.Encoder(decimal_format="number")

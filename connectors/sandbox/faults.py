@@ -16,6 +16,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 KINDS = {
     "unavailable": "503 with an HTML page; the call had no effect",
@@ -30,6 +31,19 @@ KINDS = {
     "reset_after": "the call takes effect, the connection is reset before any answer",
     "slow": "the answer waits `seconds` longer",
 }
+
+
+class Conditions(TypedDict, total=False):
+    """When a rule holds, and what it does; see `Fault`."""
+
+    match: str
+    every: int | None
+    probability: float | None
+    after: int
+    times: int | None
+    retry_after: int | str | None
+    seconds: float
+    action: Callable[[], object] | None
 
 
 @dataclass(slots=True)
@@ -58,11 +72,11 @@ class Faults:
         self.done: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def add(self, kind: str, **conditions: object) -> Fault:
+    def add(self, kind: str, **conditions: Unpack[Conditions]) -> Fault:
         """A new rule; with no condition but `match` it always holds."""
         if kind not in KINDS:
             raise ValueError(f"faults: no kind {kind!r}; there are {', '.join(KINDS)}")
-        fault = Fault(kind, **conditions)  # type: ignore[arg-type]
+        fault = Fault(kind, **conditions)
         with self._lock:
             self.rules.append(fault)
         return fault

@@ -186,12 +186,9 @@ def _unpacked(part: str) -> dict[str, Any]:
 def _signature_is_right(assertion: str, public_key: str) -> bool:
     import jwt  # noqa: PLC0415  (only orgs with a key need it; it comes with simple-salesforce)
 
-    checks = {
-        "verify_aud": False,
-        "verify_exp": False,
-    }  # the client signs by the machine's clock, the world has its own
     try:
-        jwt.decode(assertion, public_key, algorithms=["RS256"], options=checks)  # type: ignore[arg-type]
+        # The client signs by the machine's clock, the world has its own.
+        jwt.decode(assertion, public_key, algorithms=["RS256"], options={"verify_aud": False, "verify_exp": False})
     except jwt.InvalidTokenError:
         return False
     return True

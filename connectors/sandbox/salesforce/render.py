@@ -31,7 +31,9 @@ def json_records(
     for column in columns:
         node = tree
         for name in column.names[:-1]:
-            node = node.setdefault(name, {})  # type: ignore[assignment]
+            below = node.setdefault(name, {})
+            assert isinstance(below, dict)  # a name is a column's or a parent's, never both
+            node = below
         node[column.names[-1]] = column
     indent = 2 if pretty else None
     return _Json(path, labels).objects(entity.name, tree, rows, [row[0] for row in rows], indent)

@@ -453,18 +453,17 @@ class Tables:
         found: list[tuple[str, str, str | None, str | None]] = []
         for change in event.changes:
             if change.field == "stage":
-                names = [self._stage_facts(i)[0] for i in (change.old, change.new)]
-                found.append(("StageName", "EnumOrId", *names))  # type: ignore[arg-type]
+                old, new = (self._stage_facts(i)[0] for i in (change.old, change.new))
+                found.append(("StageName", "EnumOrId", old, new))
             elif change.field == "amount":
                 found.append(("Amount", "Currency", number(change.old), number(change.new)))
             elif change.field == "close_date":
-                days = [d.isoformat() if d else None for d in (change.old, change.new)]
-                found.append(("CloseDate", "DateOnly", *days))  # type: ignore[arg-type]
+                early, late = (day.isoformat() if day else None for day in (change.old, change.new))
+                found.append(("CloseDate", "DateOnly", early, late))
             elif change.field == "owner":  # a lookup leaves two rows: names, then ids
                 owners = self.world.owners
                 found.append(("Owner", "Text", owners[change.old].name, owners[change.new].name))
-                ids = [self.id("User", i + 1) for i in (change.old, change.new)]
-                found.append(("Owner", "EntityId", *ids))  # type: ignore[arg-type]
+                found.append(("Owner", "EntityId", self.id("User", change.old + 1), self.id("User", change.new + 1)))
         return found
 
 
