@@ -14,6 +14,8 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +71,19 @@ def judged(sandbox: Sandbox, home: Path) -> dict[str, Any]:
     }
 
 
-def pace(deals: int, latency: float, options: dict[str, Any]) -> None:
-    """A first sync; an increment of 500 changed, 30 archived and 10 merged deals; an increment of nothing."""
+@contextmanager
+def scene(deals: int, latency: float, options: dict[str, Any]) -> Iterator[tuple[Sandbox, Path]]:
+    """A portal in a process of its own, and an empty home."""
     with (
         Sandbox("hubspot", deals=deals, latency=latency, options=options) as sandbox,
         tempfile.TemporaryDirectory() as folder,
     ):
-        home = Path(folder)
+        yield sandbox, Path(folder)
+
+
+def pace(deals: int, latency: float, options: dict[str, Any]) -> None:
+    """A first sync; an increment of 500 changed, 30 archived and 10 merged deals; an increment of nothing."""
+    with scene(deals, latency, options) as (sandbox, home):
         _tell("first sync", sync(sandbox, home))
         _tell("  truth", judged(sandbox, home))
         sandbox.ask("advance", days=1, changes=500)
@@ -93,11 +101,7 @@ def pace(deals: int, latency: float, options: dict[str, Any]) -> None:
 
 def flood(deals: int, latency: float, options: dict[str, Any]) -> None:
     """12,000 deals saved in one millisecond after the first sync: more than a search gives."""
-    with (
-        Sandbox("hubspot", deals=deals, latency=latency, options=options) as sandbox,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        home = Path(folder)
+    with scene(deals, latency, options) as (sandbox, home):
         sync(sandbox, home)
         sandbox.ask("tick", seconds=3600)
         _tell("deals in one millisecond", {"deals": len(sandbox.ask("do", what="tie_flood", args=[12_000]))})
@@ -107,11 +111,7 @@ def flood(deals: int, latency: float, options: dict[str, Any]) -> None:
 
 def lag(deals: int, latency: float, options: dict[str, Any]) -> None:
     """Twelve syncs, ten minutes apart, with news in between that search shows twenty minutes late; then all has arrived."""
-    with (
-        Sandbox("hubspot", deals=deals, latency=latency, options=options) as sandbox,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        home = Path(folder)
+    with scene(deals, latency, options) as (sandbox, home):
         sync(sandbox, home)
         for _ in range(12):
             sandbox.ask("advance", days=1 / 144, changes=10)
