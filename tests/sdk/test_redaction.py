@@ -46,12 +46,16 @@ def test_a_secret_is_hidden_however_it_is_written(text):
     assert "marker-0001" not in clean
 
 
+MARKER = "marker-0123456789"
+#: Made once: to learn all forms of a secret takes longer than to hide it.
+KNOWS_MARKER = Redactor([MARKER])
+
+
 @given(user=st.text(st.characters(codec="ascii", exclude_characters=":\0"), max_size=12), rest=st.text(max_size=5))
 def test_a_secret_inside_base64_is_hidden_at_every_alignment(user, rest):
-    secret = "marker-0123456789"
-    encoded = base64.b64encode(f"{user}:{secret}{rest}".encode()).decode()
+    encoded = base64.b64encode(f"{user}:{MARKER}{rest}".encode()).decode()
     for text in (encoded, encoded.replace("+", "-").replace("/", "_")):
-        clean = Redactor([secret]).redact(f"Authorization: Basic {text}")
+        clean = KNOWS_MARKER.redact(f"Authorization: Basic {text}")
         assert "***" in clean
         shown = clean.split(" ")[-1].split("***")
         # The two ends may show the user's name and a character of the secret, never its inside.
@@ -62,7 +66,7 @@ def test_a_secret_inside_base64_is_hidden_at_every_alignment(user, rest):
                     decoded = base64.b64decode(padded, altchars=b"-_" if "-" in padded or "_" in padded else None)
                 except ValueError:
                     continue
-                assert secret[1:-1].encode() not in decoded
+                assert MARKER[1:-1].encode() not in decoded
 
 
 def test_a_short_secret_is_hidden_only_where_it_stands_alone():
