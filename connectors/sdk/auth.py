@@ -76,7 +76,7 @@ class Auth(ABC):
     def __init__(self) -> None:
         self.flight = SingleFlight(self._renew)
 
-    def ready(self) -> None:
+    def ready(self) -> None:  # noqa: B027 - fixed credentials are always at hand
         """Have credentials at hand before a request is built: a token that is first loaded *while* sending would pass for a renewal made
         by another thread, and its refusal for the second one of the request.
         """
