@@ -26,6 +26,7 @@ from connectors.sdk import (
     Verdict,
     judge_status,
     oauth_grant,
+    sound_json,
 )
 from connectors.sdk.auth import Auth
 
@@ -153,7 +154,7 @@ class DatedApi(Api):
             pool=pool,
             renew=self.auth,
         )
-        return bytes(answer.content)
+        return sound_json(answer.content)
 
     def list_deals(self, query: Mapping[str, Any]) -> bytes:
         """One page of deals."""
@@ -232,7 +233,7 @@ class GeneratedApi(DatedApi):
             named["_preload_content"], named["_request_timeout"] = False, self.calls.timeout
             return getattr(api, method)(*given, **named)
 
-        return bytes(self.calls.call(endpoint, send, judge, pool=pool, renew=self.auth).data)
+        return sound_json(self.calls.call(endpoint, send, judge, pool=pool, renew=self.auth).data)
 
     def list_deals(self, query: Mapping[str, Any]) -> bytes:
         """One page of deals."""

@@ -23,6 +23,7 @@ from connectors.sdk import (
     Verdict,
     judge_status,
     oauth_grant,
+    sound_json,
 )
 from connectors.sdk.auth import Auth
 
@@ -89,7 +90,7 @@ class Api:
         )
         if answer.status_code == 404:
             return None
-        body = msgspec.json.decode(answer.content)
+        body = msgspec.json.decode(sound_json(answer.content))
         return body if isinstance(body, dict) else None
 
     def pages(

@@ -20,7 +20,7 @@ from connectors.salesforce.errors import RefusedError, error_in, error_of, judge
 from connectors.salesforce.login import open_auth
 from connectors.salesforce.rows import Row, decoded
 from connectors.salesforce.settings import SalesforceSettings
-from connectors.sdk import Answer, CallPolicy, ConfigError, OAuth, QuotaError, Request, VendorError
+from connectors.sdk import Answer, CallPolicy, ConfigError, OAuth, QuotaError, Request, VendorError, sound_json
 
 #: Calls at once. Only those that run 20 s or longer are limited by the vendor (25, in small orgs 5).
 WORKERS = 4
@@ -244,7 +244,7 @@ class Api:
             response = self.send(
                 "POST", "composite", what="composite", json={"allOrNone": False, "compositeRequest": parts}
             )
-            answer = msgspec.json.decode(response.content, type=_Composite)
+            answer = msgspec.json.decode(sound_json(response.content), type=_Composite)
         except RefusedError as error:
             self.composite_works = False
             return dict.fromkeys(bundle, RefusedError("composite", error.status, "NO_COMPOSITE", error.said))

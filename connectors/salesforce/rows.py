@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.sdk import VendorError
+from connectors.sdk import VendorError, sound_json
 
 Row = dict[str, Any]
 
@@ -66,7 +66,7 @@ def raw_of(row: Row) -> msgspec.Raw:
 def decoded(body: bytes | msgspec.Raw) -> Any:
     """JSON with exact numbers. Raises VendorError when it is none."""
     try:
-        return _decoder.decode(body)
+        return _decoder.decode(body if isinstance(body, msgspec.Raw) else sound_json(body))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise VendorError("an answer that should be JSON is not.") from None
 

@@ -26,7 +26,7 @@ from connectors.sdk.connector import (
     stream,
 )
 from connectors.sdk.cursor import Window, cursor_at, latest, next_cursor, open_window, without_repeats
-from connectors.sdk.decoding import BAD_ROW, mapped, rejected
+from connectors.sdk.decoding import BAD_ROW, mapped, rejected, sound_json
 from connectors.sdk.errors import ConfigError, DataError, MuaraError, QuotaError, TransientError, VendorError
 from connectors.sdk.instants import from_epoch_ms, instant_text, parse_date, parse_instant, to_epoch_ms
 from connectors.sdk.limiter import Limiter
@@ -191,6 +191,7 @@ __all__ = [
     "redactor",
     "rejected",
     "secrets_of",
+    "sound_json",
     "stage_key",
     "stream",
     "to_epoch_ms",

@@ -23,6 +23,7 @@ import requests
 import urllib3.exceptions as urllib3_errors
 from requests.structures import CaseInsensitiveDict
 
+from connectors.sdk.decoding import sound_json
 from connectors.sdk.errors import ConfigError, VendorError
 
 #: The longest piece of a vendor's own error text that goes into ours.
@@ -75,7 +76,7 @@ class Answer:
     def json(self) -> Any:
         """The decoded body, None when it is no JSON (an error page in HTML, nothing at all)."""
         try:
-            return msgspec.json.decode(self.body)
+            return msgspec.json.decode(sound_json(self.body))
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
 

@@ -207,3 +207,23 @@ def test_every_stage_that_only_histories_know_gets_its_name_in_time(portal: HubS
         counts += hub.rows(sql)
     assert counts == [(50,), (61,), (61,)]
     assert portal.calls["pipelines.audit"] == 0
+
+
+@pytest.mark.parametrize("version", ["2026-09", "v3"])
+def test_a_name_cut_in_the_middle_of_an_emoji_costs_nothing(
+    portal: HubSpotServer, tmp_path: Path, version: str
+) -> None:
+    """Half a character as JavaScript sends it: no JSON decoder takes it."""
+    key = portal.deal_id(portal.world.cases["open"])
+
+    def cut(request: Request, body: Any) -> Any:
+        for item in body.get("results") or []:
+            if item.get("id") == key and "dealname" in item.get("properties", {}):
+                item["properties"]["dealname"] = "Rocket \ud83d"
+        return body
+
+    alter(portal, cut)
+    hub = Hub(portal, tmp_path, api_version=version)
+    report = hub.sync()
+    assert (report.status, report.rows["deals"].rejected) == ("complete", 0)
+    assert hub.rows(f"select name from landing.deals where deal_id = '{key}'") == [("Rocket \ufffd",)]

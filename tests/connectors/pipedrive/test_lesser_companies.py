@@ -132,3 +132,22 @@ def test_changes_are_found_whatever_clock_they_were_stamped_by(company: Pipedriv
         hub.clock.advance(hours=4)
         assert hub.sync().status == "complete"
         assert_paths_are_true(company, hub)
+
+
+def test_a_name_cut_in_the_middle_of_an_emoji_costs_nothing(company: PipedriveServer, tmp_path: Path) -> None:
+    """Half a character as JavaScript sends it: no JSON decoder takes it."""
+    deal = company.world.cases["open"]
+
+    def cut(request: Request, handle: Callable[[Request], Response]) -> Response:
+        response = handle(request)
+        body = json.loads(response.body)
+        for row in body.get("data") or () if "/v2/deals" in request.path else ():
+            row["title"] = "Rocket \ud83d" if row["id"] == deal else row["title"]
+        response.body = json.dumps(body).encode()
+        return response
+
+    between(company, cut)
+    hub = Hub(company, tmp_path)
+    report = hub.sync()
+    assert (report.status, report.rows["deals"].rejected) == ("complete", 0)
+    assert hub.rows(f"select name from landing.deals where deal_id = '{deal}'") == [("Rocket \ufffd",)]

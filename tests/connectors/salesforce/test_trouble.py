@@ -357,3 +357,22 @@ def test_an_answer_that_is_no_json_is_asked_for_again(org, endpoint, body):
     assert org.sync().status == "complete"
     assert spoiled
     org.assert_true()
+
+
+@pytest.mark.parametrize("composites", [True, False])
+def test_half_a_character_costs_nothing(org, composites):
+    """No JSON decoder takes one surrogate without the other."""
+    handle, name = org.org.org.handle, org.world.deals[org.world.cases["open"]].name.encode()
+
+    def cut(request):
+        if not composites and org.org.org.endpoint(request) == "composite":
+            return Response(404, b"[]")
+        response = handle(request)
+        response.body = response.body.replace(name, name + rb" \ud83d")
+        return response
+
+    org.org.org.handle = cut
+    assert org.sync().status == "complete"
+    (found,) = org.deals("name")[org.id(org.world.cases["open"])]
+    assert found == name.decode() + " \ufffd"
+    org.assert_true()
