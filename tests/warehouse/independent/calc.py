@@ -150,7 +150,10 @@ class Calculation:
             day = local_day(reach.at, self.world.zone)
             for grain in GRAINS:
                 cells.setdefault((reach.stage.key, grain, period(grain, day)), []).append(reach)
-        return {key: self._funnel(cell, strict=True) for key, cell in cells.items()}
+        return {
+            key: self._funnel(cell, strict=True) | {"expected_conversion_90d": self.dwell[key[:1]]["cif_advanced_90d"]}
+            for key, cell in cells.items()
+        }
 
     def _funnel(self, cell: list[Reach], *, strict: bool) -> dict[str, Any]:
         states = Counter(reach.state for reach in cell)

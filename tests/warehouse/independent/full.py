@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -11,7 +11,7 @@ from typing import Any
 from tests.warehouse.independent.calc import Mart
 from tests.warehouse.independent.flow import FlowCalculation
 from tests.warehouse.independent.history import Story, Visit, local_day, money, period
-from tests.warehouse.independent.numbers import average_money, mean, quantile, rate, survival_quantiles
+from tests.warehouse.independent.numbers import average_money, mean, quantile, rate, survival_quantiles, wilson
 
 CENT = Decimal("0.01")
 
@@ -54,6 +54,57 @@ class FullCalculation(FlowCalculation):
                 "lost_cycle_median_days": quantile(lost, 0.5),
                 "open_count": sum(story.outcome == "open" for story in cell) if whole else None,
                 "km_close_median_days": survival_quantiles(spells, [Fraction(1, 2)])[0] if whole else None,
+            }
+        return found
+
+    def lost_reasons(self) -> Mart:
+        lost = [story for story in self.living if story.outcome == "lost"]
+        cells: dict[tuple[Any, ...], list[Story]] = defaultdict(list)
+        for story in lost:
+            cells[story.deal.source, story.last_open_stage, story.deal.lost_reason or "unknown"].append(story)
+        found: Mart = {}
+        for key, cell in cells.items():
+            of_source = [story for story in lost if story.deal.source == key[0]]
+            of_stage = [story for story in of_source if story.last_open_stage == key[1]]
+            found[key] = {
+                "lost_count": len(cell),
+                "lost_amount": money([story.deal.amount for story in cell]),
+                "amount_missing_count": sum(story.deal.amount is None for story in cell),
+                "source_lost_count": len(of_source),
+                "lost_share": len(cell) / len(of_source),
+                "stage_lost_count": len(of_stage),
+                "stage_lost_share": len(cell) / len(of_stage),
+                "is_small_sample": len(of_stage) < 10,
+            }
+        return found
+
+    def cohort_win_rates(self) -> Mart:
+        cells: dict[tuple[Any, ...], list[Story]] = defaultdict(list)
+        for story in self.living:
+            month = period("month", local_day(story.started_at, self.world.zone))
+            cells[story.deal.source, month].append(story)
+            if story.deal.is_primary:
+                cells["all", month].append(story)
+        found: Mart = {}
+        for key, cell in cells.items():
+            outcomes = Counter(story.outcome for story in cell)
+            closed = outcomes["won"] + outcomes["lost"]
+            low, high = wilson(outcomes["won"], closed)
+            found[key] = {
+                "deal_count": len(cell),
+                "won_count": outcomes["won"],
+                "lost_count": outcomes["lost"],
+                "open_count": outcomes["open"],
+                "win_rate_to_date": outcomes["won"] / len(cell),
+                "win_rate": rate(outcomes["won"], closed),
+                "win_rate_low": low,
+                "win_rate_high": high,
+                "maturity": closed / len(cell),
+                "is_mature": closed / len(cell) >= 0.8,
+                "started_amount": money([story.deal.amount for story in cell]),
+                "won_amount": money([story.deal.amount for story in cell if story.outcome == "won"]),
+                "amount_missing_count": sum(story.deal.amount is None for story in cell),
+                "is_small_sample": len(cell) < 10,
             }
         return found
 

@@ -29,6 +29,8 @@ KEYS = {
     "owner_capacity": ("person_key",),
     "forecast_deals": ("deal_key",),
     "forecast": ("pipeline_key", "timing", "close_month"),
+    "lost_reasons": ("source_key", "stage_key", "lost_reason"),
+    "cohort_win_rates": ("source_key", "cohort_date"),
     "pipeline_daily": ("snapshot_date", "stage_key"),
     "pipeline_waterfall": ("kind", "source_key", "pipeline_key", "period_grain", "period_start"),
     "pipeline_waterfall_deals": ("kind", "period_grain", "period_start", "pipeline_key", "deal_key"),

@@ -181,6 +181,24 @@ WRONG = {
         "won_count / nullif(resolved_count, 0)",
         "forecast",
     ),
+    "a deal is lost from the stage it stands in now": (
+        "lost_reasons",
+        "d.last_open_stage_key as stage_key",
+        "d.stage_key as stage_key",
+        "lost_reasons",
+    ),
+    "a cohort is made of what closed in the month": (
+        "cohort_win_rates",
+        "local_date(d.started_at",
+        "local_date(coalesce(d.closed_at, d.started_at)",
+        "cohort_win_rates",
+    ),
+    "a cohort's copies count twice in all": (
+        "cohort_win_rates",
+        "where b.is_primary or not x.is_all",
+        "",
+        "cohort_win_rates",
+    ),
     "today's amount stands for every day": (
         "mart_spells",
         "case when t.deal_no is null then d.amount_reporting else t.amount end",

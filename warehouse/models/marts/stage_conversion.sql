@@ -84,6 +84,7 @@ select
     coalesce(
         cast(c.advanced_count + c.lost_count as double) / nullif(c.reached_count - c.moved_count, 0) >= st.mature_at, false
     ) as is_mature,
+    w.cif_advanced_90d as expected_conversion_90d,
     c.strict_reached_count,
     c.strict_advanced_count,
     cast(c.strict_advanced_count as double) / nullif(c.strict_reached_count, 0) as strict_conversion_rate,
@@ -100,4 +101,5 @@ select
     st.as_of_at
 from counted as c
 inner join main.mart_stages as l on l.stage_key = c.stage_key
+left join main.stage_dwell as w on w.stage_key = c.stage_key
 cross join staging.settings as st
