@@ -98,10 +98,13 @@ def text_of(cell: Cell) -> str:
     return cell.isoformat() if isinstance(cell, date | time) else str(cell)
 
 
+_JSON = frozenset({str, int, float, bool})
+
+
 def raw_of(names: Sequence[str], cells: Sequence[Cell]) -> dict[str, str | int | float | bool]:
     """The filled cells of a row for the archive: what JSON has, as it was in the file; dates and times as ISO text."""
     return {
-        name: cell if isinstance(cell, (str, int, float)) else text_of(cell)
+        name: cell if cell.__class__ in _JSON else text_of(cell)  # type: ignore[misc]  # isinstance costs a fifth more, on every cell
         for name, cell in zip(names, cells, strict=False)
         if cell is not None
     }

@@ -54,7 +54,7 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
     names = {header.index: words.fold(header.given) for header in head.headers if header.given}
     looks = frozenset(name.split(" ", 1)[0] for name in names.values()) | words.total_starts()
     starts = frozenset(look[:3] for look in looks)
-    width, last = len(head.headers), head.last
+    width, last, name_at = len(head.headers), head.last, shape.name
     group: str | None = None
     waiting: Row | None = None
     upper: dict[int, Cell] = {}
@@ -77,7 +77,7 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
             or is_after_break
             or is_elsewhere
             or ((not isinstance(first, str) or _may_start(first, starts)) and _first_word(cells, lead) in looks)
-            or (shape.name is not None and cells[shape.name] is None)
+            or (name_at is not None and cells[name_at] is None)
         ):
             filled = [index for index, cell in enumerate(cells) if _holds(cell)]
             why = judge(cells, filled, names, shape)
