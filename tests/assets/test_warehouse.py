@@ -15,35 +15,30 @@ from warehouse.build import BuildResult
 from warehouse.published import Column
 from warehouse.runner import Check, CheckResult, Description, Model
 
+LAYERS = {"staging": "staging", "core": "main", "marts": "main"}
+
+
+def model(layer: str, name: str, about: Description, *reads: str, sql: str = "select 1") -> Model:
+    return Model(schema=LAYERS[layer], name=name, layer=layer, sql=sql, about=about, reads=frozenset(reads))
+
+
+NO_AMOUNT = Check(name="amounts_known", sql="select 1", description="A deal without amount.", severity="warn")
 MODELS = [
-    Model(
-        schema="staging",
-        name="stg_deals",
-        layer="staging",
-        sql="select 1",
-        about=Description(description="One row per deal version.", kept=False),
-        reads=frozenset({"landing.deals", "landing.presence"}),
+    model(
+        "staging",
+        "stg_deals",
+        Description(description="One row per deal version.", kept=False),
+        "landing.deals",
+        "landing.presence",
     ),
-    Model(
-        schema="main",
-        name="deals",
-        layer="core",
-        sql="select 1",
-        about=Description(
-            description="One row per deal.",
-            grain=["deal_key"],
-            checks=[Check(name="amounts_known", sql="select 1", description="A deal without amount.", severity="warn")],
-        ),
-        reads=frozenset({"staging.stg_deals", "staging.settings"}),
+    model(
+        "core",
+        "deals",
+        Description(description="One row per deal.", grain=["deal_key"], checks=[NO_AMOUNT]),
+        "staging.stg_deals",
+        "staging.settings",
     ),
-    Model(
-        schema="main",
-        name="win_rates",
-        layer="marts",
-        sql="select 1",
-        about=Description(description="Win rates."),
-        reads=frozenset({"main.deals", "staging.source_status"}),
-    ),
+    model("marts", "win_rates", Description(description="Win rates."), "main.deals", "staging.source_status"),
 ]
 SOURCES = [
     SourceFacts(source="crm_a", streams=("deals", "stages")),
@@ -194,23 +189,11 @@ def metadata_of(run, name: str) -> dict:
 
 
 def test_columns_carry_their_lineage_to_the_sources():
+    doubled = "select d.source_key, d.amount * 2 as doubled from landing.deals as d"
+    counted = "select d.source_key, sum(d.doubled) as total, count(*) as deal_count from main.deals as d group by 1"
     models = [
-        Model(
-            schema="main",
-            name="deals",
-            layer="core",
-            sql="select d.source_key, d.amount * 2 as doubled from landing.deals as d",
-            about=Description(description="One row per deal."),
-            reads=frozenset({"landing.deals"}),
-        ),
-        Model(
-            schema="main",
-            name="win_rates",
-            layer="marts",
-            sql="select d.source_key, sum(d.doubled) as total, count(*) as deal_count from main.deals as d group by 1",
-            about=Description(description="Win rates."),
-            reads=frozenset({"main.deals"}),
-        ),
+        model("core", "deals", Description(description="One row per deal."), "landing.deals", sql=doubled),
+        model("marts", "win_rates", Description(description="Win rates."), "main.deals", sql=counted),
     ]
     built = msgspec.structs.replace(result(), checks=())
     found = warehouse_assets(models, [], SOURCES, Builder(build=lambda as_of, told: built, catalogue=dict))
