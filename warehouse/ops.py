@@ -171,7 +171,7 @@ _STAGING_COMMENTS = {
             "time_zone": "The account's time zone.",
             "home_currency": "The account's own currency.",
             "last_synced_at": "End of the last sync that stored anything, UTC.",
-            "data_through_at": "Start of the last complete sync, UTC.",
+            "data_through_at": "Start of the last complete sync, UTC; of dated sheets the end of the newest one's day.",
             "history_starts_at": "First instant for which the source's stage history is complete, UTC; NULL when unknown.",
             "last_sync_status": "Status of the last sync.",
             "last_sync_reasons": "Why it was not complete, in words.",
@@ -216,13 +216,31 @@ _STAGING_COMMENTS = {
 def create_source_status(
     con: duckdb.DuckDBPyConnection, snapshot: Snapshot, connectors: Mapping[str, str], *, at_sequence: Mapping[str, int]
 ) -> None:
-    """`staging.source_status`: one row per configured source, also for one that never synced."""
+    """`staging.source_status`: one row per configured source, also for one that never synced. The `landing` views must be there."""
     facts = {row["source_key"]: row for row in snapshot.source_facts(at_sequence)}
     rows = [
         {**facts.get(key, {}), "source_key": key, "source_type": connector, "is_stale": key in at_sequence}
         for key, connector in sorted(connectors.items())
     ]
     insert_rows(con, "staging.source_status", SOURCE_STATUS, rows)
+    con.execute(_DATED_SOURCES)
+
+
+#: However late a dated sheet is read, it tells what was so on its day and nothing after it. A source counts as dated when the deals that
+#: were landed last are; an older snapshot that comes later takes nothing back.
+_DATED_SOURCES = """
+    update staging.source_status as s
+    set data_through_at = least(s.data_through_at, d.through_at)
+    from (
+        select l.source_key, max(l.read_at) + interval 1 day as through_at
+        from landing.deals as l
+        inner join (select source_key, max(_sync_seq) as newest from landing.deals group by source_key) as n
+            on n.source_key = l.source_key
+        group by l.source_key
+        having sum(case when l._sync_seq = n.newest and l.read_at is null then 1 else 0 end) = 0
+    ) as d
+    where d.source_key = s.source_key and s.data_through_at is not null
+"""
 
 
 def create_sync_runs(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:

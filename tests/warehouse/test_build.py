@@ -313,3 +313,29 @@ def test_a_build_of_nothing_is_published_and_empty(tmp_path: Path) -> None:
     result = hub.build()
     assert result.status == "published"
     assert hub.query("select count(*) from deals") == [(0,)]
+
+
+def sheet(entered: datetime, day: datetime | None, *, name: str = "One") -> list[Record]:
+    """One deal, in its stage since `entered`, in a sheet that was true on `day`; None: when it is read."""
+    first = change("d1", "d1-1", "new", entered, to_pipeline_id="p")
+    return [
+        *records(0),
+        deal("d1", "new", pipeline_id="p", name=name, created_at=entered, read_at=day),
+        history("d1", first, read_at=day),
+    ]
+
+
+def test_open_deals_of_dated_sheets_wait_until_the_end_of_the_newest_sheets_day_and_no_longer(tmp_path: Path) -> None:
+    """B19: a sheet of February that is read in March says nothing of March."""
+    hub, entered, day = Hub(tmp_path), datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 10, tzinfo=UTC)
+    hub.sync("acme", *sheet(entered, day))
+    hub.sync("acme", *sheet(entered, day - timedelta(days=28)))  # an older one that comes late
+    hub.sync("other", *sheet(entered, None))
+    hub.build()
+    through = "select source_key, data_through_at from main.sources order by 1"
+    assert hub.query(through) == [("acme", datetime(2026, 2, 11)), ("other", START.replace(tzinfo=None))]
+    assert hub.query("select dwell_days from main.stage_intervals where source_key = 'acme'") == [(41.0,)]
+
+    hub.sync("acme", *sheet(entered, None, name="Uno"))  # from now on the sheet is a live one
+    hub.build()
+    assert hub.query(through)[0] == ("acme", START.replace(tzinfo=None))
