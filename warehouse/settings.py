@@ -49,6 +49,9 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     forgotten_days: Annotated[int, _about("Days without a touch after which a prospect counts as forgotten.", ge=1)] = (
         30
     )
+    late_after_hours: Annotated[
+        int, _about("Hours without a complete sync after which a source is listed as late.", ge=1)
+    ] = 48
     bulk_load_min_deals: Annotated[
         int, _about("More deals than this entering within one minute are a bulk load.", ge=1)
     ] = 50

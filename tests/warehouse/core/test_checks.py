@@ -88,6 +88,13 @@ def test_a_repeated_key_is_caught(check: str) -> None:
     assert broken_rows(f"insert into {table} select * from {table} limit 1", check)
 
 
+def test_a_source_that_was_not_read_whole_for_two_days_is_listed_as_late() -> None:
+    """A18: how late two days are is a setting."""
+    since = "update main.sources set data_through_at = data_through_at - interval {} hour where source_key = 'sf'"
+    assert broken_rows(since.format(48), "late_sources") == []
+    assert [row["source_key"] for row in broken_rows(since.format(49), "late_sources")] == ["sf"]
+
+
 def test_every_error_check_is_tried_here() -> None:
     errors = {name for name, check in CHECKS.items() if check.severity == "error"}
     assert errors == set(BROKEN) | set(GRAINS)

@@ -217,8 +217,8 @@ class World:
         self._ordinal = 0
 
     def source(self, source_key: str = "crm", source_type: str = "hubspot", **more: Any) -> World:
-        row = {"source_key": source_key, "source_type": source_type, "name": source_key, "is_stale": False, **more}
-        self.sources.append(row)
+        row = {"source_key": source_key, "source_type": source_type, "name": source_key, "is_stale": False}
+        self.sources.append({**row, "data_through_at": self.as_of, **more})
         return self
 
     def land(
