@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from connectors.sdk.clock import SystemClock
@@ -18,15 +19,30 @@ from warehouse.published import query
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """The folder of a finished demo and what it printed as JSON."""
+def stores():
+    """Dagster homes that the demo asked for."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory, stores):
+    """The folder of a finished demo and what it printed as JSON. Its runs are kept in memory: to write their 600 events takes Dagster ten
+    CPU seconds. Runs on the store that dagster.yaml describes are in test_cancelled.py."""
+    in_memory = dg.DagsterInstance.ephemeral
+
+    def asked(home):
+        stores.append(Path(home))
+        return in_memory()
+
     folder = tmp_path_factory.mktemp("demo") / "run"
     out = tmp_path_factory.mktemp("out") / "said.json"
     with out.open("w") as stream:
         context = Context(
             env=os.environ, cwd=Path.cwd(), clock=SystemClock(), stdin=sys.stdin, stdout=stream, stderr=stream
         )
-        assert main(["demo", "--dir", str(folder), "--json"], context) == 0, out.read_text()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dg.DagsterInstance, "from_config", asked)
+            assert main(["demo", "--dir", str(folder), "--json"], context) == 0, out.read_text()
     return folder, json.loads(out.read_text())
 
 
@@ -68,6 +84,12 @@ def test_only_what_was_put_there_is_complained_of(demo):
 @pytest.mark.parametrize("question", list(headlines.QUERIES))
 def test_the_queries_to_try_run_and_answer(demo, question):
     assert query(demo[0] / ".muara" / "muara.duckdb", headlines.QUERIES[question]).rows
+
+
+@pytest.mark.slow
+def test_its_runs_are_stored_where_the_pages_look_for_them(demo, stores):
+    assert stores == [demo[0] / ".muara" / "dagster"]
+    assert (stores[0] / "dagster.yaml").is_file()
 
 
 @pytest.mark.slow
