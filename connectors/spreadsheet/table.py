@@ -58,7 +58,7 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
     group: str | None = None
     waiting: Row | None = None
     upper: dict[int, Cell] = {}
-    is_elsewhere, before = False, last
+    is_elsewhere, is_in_sums, before = False, False, last
     downward = [_Area(area) for area in grid.merged if last < area[0] < area[2] and area[1] == area[3] < width]
     for number, raw in grid.rows():
         if number <= last:
@@ -85,6 +85,11 @@ def rows(grid: Grid, head: Head, shape: Shape) -> Iterator[Row]:
                 is_elsewhere or (is_after_break and _is_other_header(cells, filled, shape))
             )
             why = "other_table" if is_elsewhere else why
+        if is_after_break:
+            is_in_sums = why == "total"
+        elif is_in_sums and why is None:
+            is_in_sums = _is_key_figure(cells, shape)
+            why = "total" if is_in_sums else None
         if why == "total" or is_after_break:
             upper.clear()
         if why == "total":
@@ -259,6 +264,13 @@ def _is_group_total(cells: Sequence[Cell], filled: list[int], lead: int, shape: 
         for index in filled
         if index != lead
     )
+
+
+def _is_key_figure(cells: Sequence[Cell], shape: Shape) -> bool:
+    """A label and figures, no stage: what stands under a sum in a block of its own ("Win rate 50%")."""
+    filled = [index for index, cell in enumerate(cells) if _holds(cell)]
+    figures = all(not isinstance(cells[index], str) or money.parse(cells[index]).kind == "text" for index in filled[1:])
+    return len(filled) > 1 and figures and (shape.stage is None or not _holds(cells[shape.stage]))
 
 
 _SENTENCE = re.compile(r"\S+\s+\S+\s+\S+\s+\S+\s+\S+.*[.!]$", re.DOTALL)

@@ -119,6 +119,16 @@ def test_another_table_below_the_deals_is_left_out_and_said(tmp_path):
     assert "1 title" in got.warnings["rows_read"]
 
 
+def test_key_figures_in_a_block_of_sums_are_no_deals(tmp_path):
+    deals = "Deal,Company,Stage,Amount\nA,Acme,Lead,10\nB,Blue,Won,20\n,,,\n"
+    sums = "Total pipeline,30,,\nWin rate,50%,,\nOpen deals,1,,\n"
+    got = read(csv_file(tmp_path, deals + sums + ",,,\nC,,Lead,5\n"))
+    assert {deal.name for deal in got.deals.values()} == {"A", "B", "C"}
+    assert "3 total" in got.warnings["rows_read"]
+    mixed = read(csv_file(tmp_path, deals + "Total,30,,\nWin rate,50%,,\nC,Coral,Demo,5\nD,,,7\n", "b.csv"))
+    assert {deal.name for deal in mixed.deals.values()} == {"A", "B", "C", "D"}
+
+
 def test_a_deal_after_a_blank_row_is_a_deal(tmp_path):
     got = read(csv_file(tmp_path, "Deal,Company,Stage\nA,Acme,Lead\n,,\nProject,Nord,Demo\n,,\nB,Client,Won\n"))
     assert {deal.name for deal in got.deals.values()} == {"A", "Project", "B"}
