@@ -65,8 +65,8 @@ class Run:
         stages: list[Record] = []
         for item in self._listed(self.api.pipelines()):
             yield from mapped("pipelines", [item], mapping.pipeline)
-            entries = (item.get("stages") if isinstance(item, dict) and "id" in item else None) or []
-            stages += mapped("stages", entries, partial(mapping.stage, str(item["id"])))
+            if isinstance(item, dict) and "id" in item:
+                stages += mapped("stages", item.get("stages") or [], partial(mapping.stage, str(item["id"])))
         yield from stages
         known = [stage for stage in stages if isinstance(stage, Stage)]
         pipeline_of = {stage.stage_id: stage.pipeline_id for stage in known}
@@ -185,7 +185,8 @@ class Run:
             raise
         except MuaraError:
             return stage_id
-        labels = [line["rawObject"].get("label") for line in lines if isinstance(line.get("rawObject"), dict)]
+        told = [line.get("rawObject") for line in lines if isinstance(line, dict)]
+        labels = [raw.get("label") for raw in told if isinstance(raw, dict)]
         return next((str(label) for label in reversed(labels) if label), stage_id)
 
 

@@ -219,10 +219,11 @@ class _FromTo(msgspec.Struct, rename={"from_": "from"}):
 
 
 class _Associated(msgspec.Struct):
-    results: list[_FromTo] | None = None
+    results: list[msgspec.Raw] | None = None
 
 
 _ASSOCIATED = msgspec.json.Decoder(_Associated)
+_FROM_TO = msgspec.json.Decoder(_FromTo)
 
 
 def companies(body: bytes) -> dict[str, str]:
@@ -232,7 +233,11 @@ def companies(body: bytes) -> dict[str, str]:
     except msgspec.MsgspecError as error:
         raise VendorError(f"associations that are not of HubSpot's shape: {error}") from None
     found: dict[str, str] = {}
-    for result in answer.results or ():
+    for item in answer.results or ():
+        try:
+            result = _FROM_TO.decode(item)
+        except msgspec.ValidationError:
+            continue  # that deal is without a company; the others are not
         to = result.to or []
         chosen = ([company for company in to if company.is_primary] or to)[:1]
         if chosen:

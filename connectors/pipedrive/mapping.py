@@ -150,10 +150,18 @@ def fields(definitions: Sequence[Mapping[str, Any]]) -> dict[str, Field]:
     return {
         str(item["field_code"]): Field(
             _label(item) if count[_label(item)] == 1 else f"{_label(item)} ({item['field_code']})",
-            {str(option["id"]): str(option["label"]) for option in item.get("options") or []},
+            _options(item.get("options")),
         )
         for item in definitions
         if item.get("field_code")
+    }
+
+
+def _options(found: Any) -> dict[str, str]:
+    """Label of each option id; what is no option is left out."""
+    listed = found if isinstance(found, list) else []
+    return {
+        str(one["id"]): str(one["label"]) for one in listed if isinstance(one, dict) and {"id", "label"} <= one.keys()
     }
 
 

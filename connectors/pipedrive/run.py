@@ -45,7 +45,12 @@ class Run:
         yield from self._company()
         pipelines = self.api.pipelines()
         yield from mapped("pipelines", pipelines, mapping.pipeline)
-        yield from (stage for row in pipelines if "id" in row for stage in mapping.closing_stages(str(row["id"])))
+        yield from (
+            stage
+            for row in pipelines
+            if isinstance(row, dict) and "id" in row
+            for stage in mapping.closing_stages(str(row["id"]))
+        )
         stages = [*mapped("stages", self.api.stages(), mapping.stage)]
         yield from stages
         is_whole = not any(isinstance(stage, Reject) for stage in stages)
@@ -89,7 +94,7 @@ class Run:
     def _definitions(self) -> Generator[Record, None, list[dict[str, Any]]]:
         """Definitions of deal fields; without them custom fields keep their keys."""
         try:
-            found = [item for item in self.api.deal_fields() if item.get("field_code")]
+            found = [item for item in self.api.deal_fields() if isinstance(item, dict) and item.get("field_code")]
         except (RefusedError, NotFoundError) as error:
             yield Warn(code="fields_not_read", message=f"names of custom fields are not read: {error}")
             return []
@@ -134,7 +139,7 @@ class Run:
 
 def is_admin(me: Mapping[str, Any]) -> bool:
     """Whether the token's user sees everything."""
-    return any(entry.get("admin") for entry in me.get("access") or [])
+    return any(isinstance(entry, dict) and entry.get("admin") for entry in me.get("access") or [])
 
 
 def seconds(at: datetime) -> str:

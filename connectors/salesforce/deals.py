@@ -22,6 +22,7 @@ from connectors.salesforce.scan import Scan, by_ids
 from connectors.salesforce.shelf import Shelf
 from connectors.salesforce.state import BulkRead
 from connectors.sdk import (
+    BAD_ROW,
     Checkpoint,
     DataError,
     Deal,
@@ -196,7 +197,7 @@ class Deals:
         for row in rows:
             try:
                 deal = mapping.deal(row, run.context)
-            except DataError as error:
+            except BAD_ROW as error:
                 yield self._rejected(row, error)
                 continue
             before = held.get(deal.deal_id)
@@ -249,10 +250,11 @@ class Deals:
         is_same = deal.updated_at is not None and parse_instant(before.version) == deal.updated_at
         return not is_same or fresh_from is None or deal.updated_at is None or deal.updated_at >= fresh_from
 
-    def _rejected(self, row: Row, error: DataError) -> Reject:
+    def _rejected(self, row: Row, error: Exception) -> Reject:
         self.rejected += 1
         key = row.get("Id") if isinstance(row.get("Id"), str) else None
-        detail = f"Opportunity: {error}. The deal is left out until Salesforce gives it in a readable form."
+        why = str(error) if isinstance(error, DataError) else type(error).__name__
+        detail = f"Opportunity: {why}. The deal is left out until Salesforce gives it in a readable form."
         return Reject(stream="deals", reason="bad_value", detail=detail, key=key, raw=raw_of(row))
 
     # --- histories by id -------------------------------------------------------------------------------------------------------------

@@ -71,7 +71,6 @@ def deal(row: Row, context: MapContext) -> Deal:
     stage_name = get("StageName")
     flags = outcome_of(get("IsClosed"), get("IsWon"))
     known = context.outcomes.get(stage_name) if stage_name else None
-    probability = get("Probability")
     reason = get(context.lost_reason_field) if context.lost_reason_field else None
     return Deal(
         deal_id=_needed(row, "Id"),
@@ -84,12 +83,12 @@ def deal(row: Row, context: MapContext) -> Deal:
         created_at=_instant(get("CreatedDate")),
         stage_entered_at=_instant(get("LastStageChangeDate")),
         expected_close_date=_day(get("CloseDate")),
-        owner_id=get("OwnerId"),
-        company_id=get("AccountId"),
+        owner_id=_id(get("OwnerId")),
+        company_id=_id(get("AccountId")),
         lead_source=get("LeadSource"),
         deal_type=get("Type"),
         lost_reason=None if reason is None else str(reason),
-        probability=None if probability is None else float(probability) / 100,
+        probability=_share(get("Probability")),
         last_activity_at=_midnight(get("LastActivityDate")),
         presence="deleted" if get("IsDeleted") else "present",
         custom_fields=_custom(row, context),
@@ -128,7 +127,7 @@ def pipeline(process: Row, record_types: Sequence[Row]) -> Pipeline:
         pipeline_id=_needed(process, "Id"),
         name=process.get("Name") or process["Id"],
         is_active=process.get("IsActive") is not False,
-        updated_at=latest(*(_instant(row.get("SystemModstamp")) for row in rows)),
+        updated_at=latest(*map(stamp_of, rows)),
         raw=raw_of({**process, "RecordTypes": list(record_types)}),
     )
 
@@ -148,7 +147,6 @@ def stage(pipeline_id: str, row: Row, *, is_foreign: bool = False) -> Stage:
 
     `is_foreign`: the process does not offer it, a deal brought it along from another one: it has no place here.
     """
-    probability = row.get("DefaultProbability")
     order = None if is_foreign else row.get("SortOrder")
     return Stage(
         pipeline_id=pipeline_id,
@@ -156,9 +154,9 @@ def stage(pipeline_id: str, row: Row, *, is_foreign: bool = False) -> Stage:
         name=row.get("MasterLabel") or stage_name(row),
         display_order=None if order is None else int(order),
         outcome=outcome_of(row.get("IsClosed"), row.get("IsWon")),
-        probability=None if probability is None else float(probability) / 100,
+        probability=_share(row.get("DefaultProbability")),
         is_archived=is_foreign or row.get("IsActive") is False,
-        updated_at=_instant(row.get("SystemModstamp")),
+        updated_at=stamp_of(row),
         raw=raw_of(row),
     )
 
@@ -194,6 +192,14 @@ def company(row: Row) -> Company:
     )
 
 
+def _rate(row: Row) -> Decimal | None:
+    """Units of the currency per corporate unit; None where that is no number."""
+    try:
+        return _decimal(row.get("ConversionRate"))
+    except DataError:
+        return None
+
+
 def corporate_currency(currencies: Iterable[Row]) -> str | None:
     """The currency that all rates are counted in; None where the org has only one currency."""
     return next((row["IsoCode"] for row in currencies if row.get("IsCorporate")), None)
@@ -206,7 +212,7 @@ def rates(currencies: Sequence[Row], dated: Sequence[Row]) -> list[CurrencyRate]
         return []
     found = []
     for row in (*currencies, *dated):
-        rate = _decimal(row.get("ConversionRate"))
+        rate = _rate(row)
         if not rate or not row.get("IsoCode"):
             continue
         found.append(
@@ -221,9 +227,23 @@ def rates(currencies: Sequence[Row], dated: Sequence[Row]) -> list[CurrencyRate]
     return found
 
 
+def _id(value: Any) -> str | None:
+    """An id; what is none is unknown."""
+    return value if isinstance(value, str) else None
+
+
+def _share(percent: Any) -> float | None:
+    """Percent as 0..1; what is no number is unknown."""
+    is_number = isinstance(percent, int | float | Decimal) and not isinstance(percent, bool)
+    return float(percent) / 100 if is_number else None
+
+
 def stamp_of(row: Row) -> datetime | None:
-    """SystemModstamp of a row."""
-    return _instant(row.get("SystemModstamp"))
+    """SystemModstamp of a row; None where it is none, which whoever maps the row tells of."""
+    try:
+        return _instant(row.get("SystemModstamp"))
+    except DataError:
+        return None
 
 
 def _needed(row: Row, name: str) -> str:

@@ -17,6 +17,7 @@ from connectors.salesforce.run import BULK_FROM, Run
 from connectors.salesforce.scan import Scan, by_ids
 from connectors.salesforce.survey import ACCOUNT_COLUMNS, USER_COLUMNS
 from connectors.sdk import (
+    BAD_ROW,
     Checkpoint,
     Company,
     DataError,
@@ -76,7 +77,7 @@ class Owners:
         for row in rows:
             try:
                 found = mapping.owner(row)
-            except DataError as error:
+            except BAD_ROW as error:
                 yield _reject("owners", row, error)
                 continue
             self._told.add(found.owner_id)
@@ -198,7 +199,7 @@ class Companies:
         for row in rows:
             try:
                 found = mapping.company(row)
-            except DataError as error:
+            except BAD_ROW as error:
                 yield _reject("companies", row, error)
                 continue
             self._place(found, row)
@@ -227,6 +228,12 @@ def _job_of(stored: Any) -> Job | None:
         return None
 
 
-def _reject(stream: str, row: Row, error: DataError) -> Reject:
+def _reject(stream: str, row: Row, error: Exception) -> Reject:
     key = row.get("Id") if isinstance(row.get("Id"), str) else None
-    return Reject(stream=stream, reason="bad_value", detail=str(error), key=key, raw=raw_of(row))
+    return Reject(
+        stream=stream,
+        reason="bad_value",
+        detail=str(error) if isinstance(error, DataError) else type(error).__name__,
+        key=key,
+        raw=raw_of(row),
+    )

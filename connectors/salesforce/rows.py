@@ -24,6 +24,8 @@ csv.field_size_limit(max(csv.field_size_limit(), 1 << 24))
 
 _BATCH = 1_000
 _MOST_NUMBERS = 200_000
+#: More than any number of Salesforce has; one of a million digits must not be written out.
+_MOST_DIGITS = 400
 
 
 class _Numbers(dict[str, Decimal | None]):
@@ -35,8 +37,8 @@ class _Numbers(dict[str, Decimal | None]):
         except InvalidOperation:
             raise VendorError("a number that is none: the answer's numbers cannot be read.") from None
         found = exact.normalize() if exact else Decimal(0)
-        if "E+" in str(found):
-            found = found.quantize(Decimal(1))
+        if "E+" in str(found) and found.adjusted() < _MOST_DIGITS:
+            found = Decimal(format(found, "f"))
         if len(self) < _MOST_NUMBERS:
             self[text] = found
         return found
@@ -74,12 +76,15 @@ def decoded(body: bytes | msgspec.Raw) -> Any:
 def rows_of_json(records: Iterable[Row], types: Mapping[str, str]) -> list[Row]:
     """Decoded REST records in the one form; `attributes` are left out, unknown names stay as they are."""
     instants = [name for name, kind in types.items() if kind == "datetime"]
-    found = []
+    found: list[Row] = []
     for record in records:
+        if record.__class__ is not dict:
+            found.append({})  # a row without an Id, which whoever reads it puts aside
+            continue
         record.pop("attributes", None)
         for name in instants:
             value = record.get(name)
-            if value is not None and value[-1] == "Z":
+            if value.__class__ is str and value[-1:] == "Z":
                 record[name] = value[:-1] + "+0000"
         for name, value in record.items():
             if value == "":

@@ -369,4 +369,6 @@ class Run:
 
 def pipelines_of(record_types: Sequence[Row]) -> dict[str, str]:
     """Record type -> its sales process."""
-    return {row["Id"]: row["BusinessProcessId"] for row in record_types if row.get("BusinessProcessId")}
+    return {
+        row["Id"]: row["BusinessProcessId"] for row in record_types if isinstance(row.get("BusinessProcessId"), str)
+    }

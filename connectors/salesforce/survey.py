@@ -137,8 +137,8 @@ class Survey:
         return code if isinstance(code, str) and len(code) == 3 else None
 
     def rows(self, name: str) -> list[Row]:
-        """Rows of a small table; none where it cannot be read."""
-        return self.tables.get(name, [])
+        """Rows of a small table that have an Id; none where it cannot be read."""
+        return [row for row in self.tables.get(name, ()) if isinstance(row.get("Id"), str)]
 
     def _table_soql(self, name: str) -> str:
         entity, columns, condition = _TABLES[name]

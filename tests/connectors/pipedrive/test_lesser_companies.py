@@ -151,3 +151,30 @@ def test_a_name_cut_in_the_middle_of_an_emoji_costs_nothing(company: PipedriveSe
     report = hub.sync()
     assert (report.status, report.rows["deals"].rejected) == ("complete", 0)
     assert hub.rows(f"select name from landing.deals where deal_id = '{deal}'") == [("Rocket \ufffd",)]
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["users.me", "pipelines", "stages", "deal_fields", "users", "organizations", "deals"]
+)
+def test_entries_that_are_no_objects_cost_nothing_but_themselves(
+    company: PipedriveServer, tmp_path: Path, endpoint: str
+) -> None:
+    odd = ["", None, [], {}]
+
+    def spoiled(request: Request, handle: Callable[[Request], Response]) -> Response:
+        response = handle(request)
+        if company.company.endpoint(request) == endpoint:
+            body = json.loads(response.body)
+            if endpoint == "users.me":
+                body["data"]["access"] = [*odd, *body["data"]["access"]]
+            else:
+                for field in body["data"] if endpoint == "deal_fields" else ():
+                    field["options"] = [*(field.get("options") or ()), *odd]
+                body["data"] += odd
+            response.body = json.dumps(body).encode()
+        return response
+
+    between(company, spoiled)
+    hub = Hub(company, tmp_path)
+    assert hub.sync().status == "complete"
+    assert_paths_are_true(company, hub)

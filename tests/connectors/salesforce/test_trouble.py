@@ -1,5 +1,6 @@
 """Trouble on the way: faults, quotas, tokens, locators, fields that go, orgs that refuse."""
 
+import json
 import logging
 
 import pytest
@@ -376,3 +377,47 @@ def test_half_a_character_costs_nothing(org, composites):
     (found,) = org.deals("name")[org.id(org.world.cases["open"])]
     assert found == name.decode() + " \ufffd"
     org.assert_true()
+
+
+@pytest.mark.parametrize(
+    ("entity", "field", "value"),
+    [
+        ("Account", "SystemModstamp", True),
+        ("Account", "Website", 5),
+        ("Account", None, "no row"),
+        ("User", "Email", 1e308),
+        ("User", "SystemModstamp", "x"),
+        ("RecordType", "BusinessProcessId", {"a": 1}),
+        ("RecordType", "SystemModstamp", 5),
+        ("RecordType", None, []),
+        ("OpportunityStage", "DefaultProbability", {}),
+        ("CurrencyType", "ConversionRate", [None]),
+        ("Opportunity", "Probability", 1e308),
+        ("Opportunity", "AccountId", 5),
+        ("Opportunity", "LastActivityDate", {}),
+        ("Opportunity", None, "no row"),
+    ],
+)
+def test_one_odd_record_costs_nothing_but_itself(org, entity, field, value):
+    """Values that no document allows, in the first row of an answer; found by changing answers at random."""
+    handle, spoiled = org.org.org.handle, []
+
+    def odd(request):
+        response = handle(request)
+        if spoiled or not response.body.startswith(b"{"):
+            return response
+        body = json.loads(response.body)
+        for part in [body, *(part["body"] for part in body.get("compositeResponse", ()))]:
+            records = part.get("records") if isinstance(part, dict) else None
+            if records and not spoiled and records[0].get("attributes", {}).get("type") == entity:
+                spoiled.append(records[0].get("Id"))
+                records[0] = value if field is None else records[0] | {field: value}
+        response.body = json.dumps(body).encode()
+        return response
+
+    org.org.org.handle = odd
+    assert org.sync().status == "complete"
+    assert spoiled
+    told, real = org.paths(), org.true_paths()
+    others = real.keys() - set(spoiled)
+    assert {key: told.get(key) for key in others} == {key: real[key] for key in others}
