@@ -333,7 +333,8 @@ def test_open_deals_of_dated_sheets_wait_until_the_end_of_the_newest_sheets_day_
     hub.sync("other", *sheet(entered, None))
     hub.build()
     through = "select source_key, data_through_at from main.sources order by 1"
-    assert hub.query(through) == [("acme", datetime(2026, 2, 11)), ("other", START.replace(tzinfo=None))]
+    ends = datetime(2026, 2, 11, tzinfo=UTC)
+    assert hub.query(through) == [(key, at.replace(tzinfo=None)) for key, at in (("acme", ends), ("other", START))]
     assert hub.query("select dwell_days from main.stage_intervals where source_key = 'acme'") == [(41.0,)]
 
     hub.sync("acme", *sheet(entered, None, name="Uno"))  # from now on the sheet is a live one
