@@ -44,7 +44,7 @@ changes as (  -- an old value holds at every instant in (before_at, changed_at]
         d.deal_no,
         c.field,
         c.changed_at,
-        lag(c.changed_at) over (partition by d.deal_no, c.field order by c.seq) as before_at,
+        coalesce(lag(c.changed_at) over (partition by d.deal_no, c.field order by c.seq), timestamp '0001-01-01') as before_at,
         c.old_value
     from main.deal_field_changes as c
     inner join deals as d on d.deal_key = c.deal_key
@@ -82,11 +82,11 @@ valued as (
     from spans as s
     inner join deals as d on d.deal_no = s.deal_no
     left join changes as a
-        on a.deal_no = s.deal_no and a.field = 'amount' and s.valid_to <= a.changed_at and (a.before_at is null or s.valid_to > a.before_at)
+        on a.deal_no = s.deal_no and a.field = 'amount' and s.valid_to <= a.changed_at and s.valid_to > a.before_at
     left join changes as c
-        on c.deal_no = s.deal_no and c.field = 'currency' and s.valid_to <= c.changed_at and (c.before_at is null or s.valid_to > c.before_at)
+        on c.deal_no = s.deal_no and c.field = 'currency' and s.valid_to <= c.changed_at and s.valid_to > c.before_at
     left join changes as e
-        on e.deal_no = s.deal_no and e.field = 'expected_close_date' and s.valid_to <= e.changed_at and (e.before_at is null or s.valid_to > e.before_at)
+        on e.deal_no = s.deal_no and e.field = 'expected_close_date' and s.valid_to <= e.changed_at and s.valid_to > e.before_at
     left join main.fx_rates as r on r.currency = c.old_value
 )
 
@@ -107,7 +107,8 @@ select
 from visits as v
 inner join deals as d on d.deal_no = v.deal_no
 left join valued as t  -- the spans that share an instant with the visit; one, for a visit that began and ended in the same instant
+    -- comparisons without `or`: anything else makes DuckDB compare every visit with every span
     on t.deal_no = v.deal_no
-    and (v.exited_at is null or t.valid_after < v.exited_at)
-    and (t.valid_to > v.entered_at or (t.valid_to = v.entered_at and v.exited_at = v.entered_at))
+    and t.valid_after < coalesce(v.exited_at, timestamp '9999-12-31')
+    and t.valid_to > case when v.exited_at = v.entered_at then v.entered_at - interval 1 microsecond else v.entered_at end
 cross join staging.settings as st
