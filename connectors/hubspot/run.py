@@ -25,6 +25,7 @@ from connectors.sdk import (
     Stage,
     SweepEnd,
     Sync,
+    Tombstone,
     Warn,
     latest,
     mapped,
@@ -175,6 +176,8 @@ class Run:
         for pipeline_id, stage_id in unheld[:_MOST_AUDITS]:
             name = self._last_label(pipeline_id, stage_id)
             yield Stage(pipeline_id=pipeline_id, stage_id=stage_id, name=name, is_archived=True)
+            # What the sweep of stages would find at the next sync: so that a sync without news lands nothing.
+            yield Tombstone(stream="stages", key=stage_key(pipeline_id, stage_id), kind="deleted")
         if missing:
             yield _unnamed(unheld[_MOST_AUDITS:])
 

@@ -134,6 +134,8 @@ class Deals:
                 yield Stage(
                     pipeline_id=pipeline_id, stage_id=stage_id, name=name, outcome="open", is_archived=True, raw=row
                 )
+                # What the sweep of stages would find at the next sync: so that a sync without news lands nothing.
+                yield Tombstone(stream="stages", key=stage_key(pipeline_id, stage_id), kind="deleted")
             elif stage_key(pipeline_id, stage_id) not in held:
                 continue
             del self.backfill.unnamed[pipeline_id, stage_id]

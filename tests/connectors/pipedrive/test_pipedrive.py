@@ -119,6 +119,15 @@ def test_only_deals_that_moved_cost_a_changelog(company: PipedriveServer, tmp_pa
     assert company.calls["changelog"] == 0
 
 
+def test_a_quiet_company_writes_no_row(company: PipedriveServer, tmp_path: Path) -> None:
+    hub = Hub(company, tmp_path)
+    hub.sync()
+    assert hub.rows("select count(*) from landing.stages where is_archived") == [(1,)]
+    hub.clock.advance(hours=1)
+    company.world.tick(3600)
+    assert hub.sync().parts == 0, "also for a stage that only histories name"
+
+
 def test_open_and_recent_deals_come_first_in_a_backfill(company: PipedriveServer, tmp_path: Path) -> None:
     hub = Hub(company, tmp_path, daily_call_budget=500)
     assert hub.sync().status == "partial"
