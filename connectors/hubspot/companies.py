@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -36,16 +37,25 @@ class Companies:
         """All companies at first, later those that changed. Without the scope a warning, and deals keep their company ids."""
         cursor, began = self._sync.cursor("companies"), self._run.began.at
         newest: datetime | None = None
+        latest_ones: list[datetime] = []
         try:
             rows = self._all() if self._walk is not None else self._changed(cursor, began)
             for record in mapped("companies", rows, company):
-                newest = latest(newest, record.updated_at if isinstance(record, Company) else None)
+                if isinstance(record, Company) and record.updated_at is not None:
+                    newest = latest(newest, record.updated_at)
+                    heapq.heappush(latest_ones, record.updated_at)
+                    if len(latest_ones) > SEARCH_PAGE + 1:
+                        heapq.heappop(latest_ones)
                 yield record
         except OPTIONAL as error:
             self._refused = error
         if self._refused is not None:
             yield Warn(code="companies_not_read", message=f"companies are not read: {self._refused}")
             return
+        if newest is not None and len(latest_ones) > SEARCH_PAGE:
+            # They were read just now; the next sync would list them all again.
+            overlap = timedelta(minutes=self._run.settings.overlap_minutes)
+            self._is_many = self._is_many or latest_ones[0] >= newest - overlap
         mark = self._run.mark(newest, is_many=self._is_many)
         yield Checkpoint(stream="companies", cursor=next_cursor(cursor, mark, not_after=began))
 

@@ -128,6 +128,18 @@ def test_a_quiet_portal_writes_no_row(portal: HubSpotServer, tmp_path: Path) -> 
     assert portal.calls["deals.batch_read"] == 0
 
 
+def test_companies_of_one_old_instant_are_not_listed_again_after_the_first_sync(tmp_path: Path) -> None:
+    """An import stamps all of them alike; the window of the next sync begins at that very instant."""
+    with serve(World(seed=3, deals=1000), per_ten_seconds=None, search_per_second=None) as portal:
+        hub = Hub(portal, tmp_path)
+        hub.sync()
+        assert hub.rows("select count(distinct updated_at), count(*) > 200 from landing.companies") == [(1, True)]
+        portal.world.tick(3600)
+        hub.clock.advance(hours=1)
+        hub.sync()
+        assert portal.calls["companies.search"] == 1
+
+
 def test_archived_and_merged_deals_are_marked_and_the_survivor_is_named(portal: HubSpotServer, tmp_path: Path) -> None:
     """A12."""
     hub, world = Hub(portal, tmp_path), portal.world
