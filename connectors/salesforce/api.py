@@ -126,7 +126,6 @@ class Api:
         response = self._session(instance).request(method, url, headers=headers, **rest)
         if response.status_code not in accept:
             answer = Answer.of(response)
-            assert answer is not None  # what has a status is an answer
             raise RefusedError(what, answer.status, *error_of(answer))
         return response
 

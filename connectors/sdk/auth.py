@@ -236,7 +236,7 @@ class Grant:
             0,
             pool="oauth",
         )
-        return token_from(Answer.of(answer).json(), asked_at=asked_at)  # type: ignore[union-attr]
+        return token_from(Answer.of(answer).json(), asked_at=asked_at)
 
 
 def oauth_grant(

@@ -226,7 +226,7 @@ class CallPolicy:
             if verdict.kind == "ok":
                 if isinstance(outcome, Exception):
                     raise self.redactor.scrub(outcome)
-                return outcome  # type: ignore[no-any-return]
+                return outcome
             tries.act(verdict, outcome, version)
 
     def map(

@@ -171,7 +171,7 @@ def stream(*records: type[Record], cursor: str | None = None) -> Callable[[F], F
     """Declare a method as a stream of a connector. Streams run in the order in which they are written in the class."""
 
     def mark(method: F) -> F:
-        method.__muara_stream__ = StreamDecl(  # type: ignore[attr-defined]
+        method.__muara_stream__ = StreamDecl(  # type: ignore[attr-defined]  # functions may carry attributes, their type does not say which
             method=method.__name__, records=records, cursor=cursor, description=(method.__doc__ or "").strip()
         )
         return method

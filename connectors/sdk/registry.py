@@ -92,7 +92,7 @@ class Registry:
             raise ConfigError(_clash(name, points))
         point = points[0]
         try:
-            found = point.load()
+            found: type[Connector] = point.load()
         except (Exception, SystemExit) as error:
             # A plug-in's import may fail in any way; whatever it is, it is the plug-in's and must not stop the others.
             raise ConfigError(
@@ -100,7 +100,7 @@ class Registry:
                 f"pip uninstall {_distribution(point)}"
             ) from error
         _check(found, name, point)
-        return found  # type: ignore[no-any-return]
+        return found
 
     def _known(self) -> dict[str, list[EntryPoint]]:
         if self._points is None:

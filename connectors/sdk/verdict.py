@@ -16,7 +16,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import msgspec
 import requests
@@ -45,8 +45,16 @@ class Answer:
         self._body = body
         self._source = source
 
+    @overload
     @classmethod
-    def of(cls, outcome: Any) -> Answer | None:
+    def of(cls, outcome: requests.Response) -> Answer: ...
+
+    @overload
+    @classmethod
+    def of(cls, outcome: object) -> Answer | None: ...
+
+    @classmethod
+    def of(cls, outcome: object) -> Answer | None:
         """The answer inside an outcome, None when there is none (a network error, a decoded model)."""
         if isinstance(outcome, requests.Response):
             return cls(outcome.status_code, outcome.headers, source=outcome)

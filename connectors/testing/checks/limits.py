@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import sys
 
-from connectors.sdk import ConfigError, DataError, PlanLine, QuotaError, TransientError
+from connectors.sdk import ConfigError, DataError, Finding, PlanLine, QuotaError, TransientError
 from connectors.testing.bench import Bench, must, same_landing
 from connectors.testing.check import check
+from connectors.testing.harness import FaultKind
 from connectors.testing.landing import Landing
 
 
@@ -126,10 +127,10 @@ def cut_answers_are_asked_for_again(bench: Bench) -> None:
     _trouble_passes(bench, "cut_body", times=1, spots=3)
 
 
-def _trouble_passes(bench: Bench, kind: str, *, times: int, spots: int) -> None:
+def _trouble_passes(bench: Bench, kind: FaultKind, *, times: int, spots: int) -> None:
     undisturbed, calls = _undisturbed(bench)
     for number in range(1, spots + 1):
-        bench.crm.fault(kind, after=calls * number // (spots + 1), times=times)  # type: ignore[arg-type]
+        bench.crm.fault(kind, after=calls * number // (spots + 1), times=times)
         bench.good_sync()
         bench.crm.clear_faults()
         same_landing(undisturbed, bench.landing, f"after {kind}")
@@ -200,7 +201,7 @@ def check_tells_what_is_wrong(bench: Bench) -> None:
     must(errors, "the credentials are refused, but `check` finds no error")
 
 
-def _findings(bench: Bench) -> list:  # type: ignore[type-arg]
+def _findings(bench: Bench) -> list[Finding]:
     sync = bench.prepared()
     return list(bench.connector(sync.settings, source_key=sync.source_key).check(sync))
 
