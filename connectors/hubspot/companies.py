@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ from connectors.hubspot.api import OPTIONAL
 from connectors.hubspot.reading import LIST_PAGE, SEARCH_PAGE
 from connectors.hubspot.run import Run
 from connectors.hubspot.scans import Walk
-from connectors.sdk import Checkpoint, Company, Record, Warn, latest, mapped, next_cursor, open_window
+from connectors.sdk import Checkpoint, Company, Newest, Record, Warn, mapped, next_cursor, open_window
 
 _WANTED = ("name", "domain", "country", "industry", "hs_lastmodifieddate")
 
@@ -26,7 +25,6 @@ class Companies:
         self._run, self._sync = run, run.sync
         self._walk: Walk | None = None
         self._refused: Exception | None = None
-        self._is_many = False
 
     def begin(self) -> None:
         """In a first sync: let the reader of deals take pages of companies in between."""
@@ -36,28 +34,19 @@ class Companies:
     def read(self) -> Iterator[Record]:
         """All companies at first, later those that changed. Without the scope a warning, and deals keep their company ids."""
         cursor, began = self._sync.cursor("companies"), self._run.began.at
-        newest: datetime | None = None
-        latest_ones: list[datetime] = []
+        newest = self._run.newest(SEARCH_PAGE)
         try:
-            rows = self._all() if self._walk is not None else self._changed(cursor, began)
+            rows = self._all() if self._walk is not None else self._changed(cursor, began, newest)
             for record in mapped("companies", rows, company):
-                if isinstance(record, Company) and record.updated_at is not None:
-                    newest = latest(newest, record.updated_at)
-                    heapq.heappush(latest_ones, record.updated_at)
-                    if len(latest_ones) > SEARCH_PAGE + 1:
-                        heapq.heappop(latest_ones)
+                if self._walk is not None and isinstance(record, Company):
+                    newest.see(record.updated_at)
                 yield record
         except OPTIONAL as error:
             self._refused = error
         if self._refused is not None:
             yield Warn(code="companies_not_read", message=f"companies are not read: {self._refused}")
             return
-        if newest is not None and len(latest_ones) > SEARCH_PAGE:
-            # They were read just now; the next sync would list them all again.
-            overlap = timedelta(minutes=self._run.settings.overlap_minutes)
-            self._is_many = self._is_many or latest_ones[0] >= newest - overlap
-        mark = self._run.mark(newest, is_many=self._is_many)
-        yield Checkpoint(stream="companies", cursor=next_cursor(cursor, mark, not_after=began))
+        yield Checkpoint(stream="companies", cursor=next_cursor(cursor, newest.mark(began), not_after=began))
 
     def _all(self) -> Iterator[dict[str, Any]]:
         """What was read beside the deals, and the rest."""
@@ -74,10 +63,11 @@ class Companies:
             self._refused = error
             return wire.Page()
 
-    def _changed(self, cursor: Mapping[str, Any], began: datetime) -> Iterator[dict[str, Any]]:
+    def _changed(self, cursor: Mapping[str, Any], began: datetime, newest: Newest) -> Iterator[dict[str, Any]]:
         since = open_window(cursor, overlap_minutes=self._run.settings.overlap_minutes).start or began
         found = dict(self._run.reader.changed(since, "companies"))
-        self._is_many = len(found) > SEARCH_PAGE
+        for modified in found.values():
+            newest.see(mapping.instant(modified))
         held = self._sync.held.versions("companies", list(found))
         keys = [key for key, modified in found.items() if mapping.differs(held.get(key, ""), modified)]
         for start in range(0, len(keys), LIST_PAGE):

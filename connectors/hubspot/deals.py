@@ -22,7 +22,6 @@ from connectors.sdk import (
     SweepEnd,
     Tombstone,
     Warn,
-    latest,
     next_cursor,
     open_window,
 )
@@ -43,8 +42,7 @@ class Deals:
         #: Deal id -> company of deals whose history ends elsewhere than they are: the two parts of one answer may differ in age.
         self._again: dict[str, str | None] = {}
         self._doubtful = 0
-        #: More than a page of the search lay in the window.
-        self._is_many = False
+        self._newest = run.newest(SEARCH_PAGE)
 
     def read(self) -> Iterator[Record]:
         """Everything, or what changed since the cursor; then archived and merged deals, companies, and stages that only history knows."""
@@ -55,18 +53,16 @@ class Deals:
         is_first = not cursor and start_date is None
         # A first read that a budget broke off goes on with what it did not come to.
         is_resumed = is_first and not self._sync.full and self._sync.held.live_count("deals") > 0
-        newest: datetime | None
         if is_resumed:
-            newest = yield from self._rest()
+            yield from self._rest()
         elif is_first:
-            newest = yield from self._whole()
+            yield from self._whole()
         else:
-            newest = yield from self._changed(window.start or began - _BEGINNING)
+            yield from self._changed(window.start or began - _BEGINNING)
         yield from self._repaired()
         yield from self._archived() if is_first and not is_resumed else self._newly_archived(unheld=is_resumed)
         yield from (rate for _, rate in self._rates.values())
-        mark = self._run.mark(newest, is_many=self._is_many)
-        yield Checkpoint(stream="deals", cursor=next_cursor(cursor, mark, not_after=began))
+        yield Checkpoint(stream="deals", cursor=next_cursor(cursor, self._newest.mark(began), not_after=began))
         yield from self._run.gone_stages()
         yield from self._companies.read()
         if self._doubtful:
@@ -77,24 +73,21 @@ class Deals:
 
     # --- which deals ------------------------------------------------------------------------------------------
 
-    def _whole(self) -> Generator[Record, None, datetime | None]:
-        newest: datetime | None = None
+    def _whole(self) -> Iterator[Record]:
+        self._newest = self._run.newest(SEARCH_PAGE)
         total = self._sync.held.live_count("deals") or None
         for count, found in enumerate(self._reader.everything(), start=1):
             if count % HISTORY_PAGE == 0:
                 self._sync.progress(count, total, "deals")
-            newest = latest(newest, (yield from self._deal(found)))
+            self._newest.see((yield from self._deal(found)))
         yield SweepEnd(stream="deals", complete=self._reader.saw_all, missing_as="purged")
-        return newest
 
-    def _rest(self) -> Generator[Record, None, datetime | None]:
+    def _rest(self) -> Iterator[Record]:
         """All live ids, and the deals that are not held as they are: what was read before is not paid for again."""
-        newest: datetime | None = None
         seen: list[str] = []
 
         def not_held(page: Sequence[wire.Lean]) -> Iterable[wire.Lean]:
-            nonlocal newest
-            newest = latest(newest, *(mapping.instant(row.modified) for row in page))
+            self._see(row.modified for row in page)
             wanted = {*self._not_held({row.key: row.modified for row in page})}
             seen.extend(row.key for row in page if row.key not in wanted)
             return [row for row in page if row.key in wanted]
@@ -103,30 +96,30 @@ class Deals:
             yield from self._deal(found)
         yield from (Seen(stream="deals", key=key) for key in seen)
         yield SweepEnd(stream="deals", complete=self._reader.saw_all, missing_as="purged")
-        return newest
 
-    def _changed(self, since: datetime) -> Generator[Record, None, datetime | None]:
+    def _see(self, modified: Iterable[str | None]) -> None:
+        for text in modified:
+            self._newest.see(mapping.instant(text))
+
+    def _changed(self, since: datetime) -> Iterator[Record]:
         """Deals modified since that are not held as they are; the overlap costs one search page and no more."""
-        newest: datetime | None = None
         fresh: list[str] = []
-        count, is_searched = 0, True
+        is_searched = True
         try:
             for chunk in map(dict, chunks(self._reader.changed(since), SEARCH_PAGE)):
-                newest = latest(newest, *map(mapping.instant, chunk.values()))
+                self._see(chunk.values())
                 fresh += self._not_held(chunk)
-                count += len(chunk)
         except NotFoundError as error:
             is_searched = False
             yield Warn(code="no_search", message=f"changes are found by listing all deals: {error}")
-        self._is_many = count > SEARCH_PAGE
         if not is_searched or self._sync.sweep_is_due("deals", _SWEEP_DAYS):
             fresh = yield from self._sweep(set(fresh))
         most = max(HISTORY_PAGE, self._sync.held.live_count("deals") * _CHANGED_SHARE)
         if self._settings.start_date is None and len(fresh) > most:
-            return latest(newest, (yield from self._whole()))
+            yield from self._whole()
+            return
         for found in self._reader.by_id(fresh):
             yield from self._deal(found)
-        return newest
 
     def _not_held(self, modified: Mapping[str, str | None]) -> list[str]:
         """Ids to read; all of them in a full read, which with a start_date comes through here too."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from connectors.hubspot.settings import HubSpotSettings
 from connectors.sdk import (
     Checkpoint,
     MuaraError,
+    Newest,
     QuotaError,
     Record,
     SourceInfo,
@@ -27,13 +27,10 @@ from connectors.sdk import (
     Sync,
     Tombstone,
     Warn,
-    latest,
     mapped,
     stage_key,
 )
 
-#: The search index lags by seconds or minutes (public threads); more than this is not believed.
-_LONGEST_LAG = timedelta(hours=6)
 #: Stages that only history names: at most so many are looked up in one sync.
 _MOST_AUDITS = 50
 
@@ -51,12 +48,9 @@ class Run:
         #: (pipeline, stage) that only histories name, until somebody gave them a name; kept from sync to sync.
         self._unknown_stages = {(key[0], key[1]): None for key in sync.cursor("stages").get("unnamed") or ()}
 
-    def mark(self, newest: datetime | None, *, is_many: bool) -> datetime | None:
-        """The newest instant received: the lag of the search index loses nothing, whatever clock the deals were stamped by.
-
-        `is_many`: an import gave so many one old instant that they would be listed again and again; as no index lags for hours, they are left.
-        """
-        return latest(newest, self.began.at - _LONGEST_LAG) if is_many else newest
+    def newest(self, page: int) -> Newest:
+        """Follows the instants of what a search of so many rows a page will list again at the next sync."""
+        return Newest(page=page, overlap_minutes=self.settings.overlap_minutes)
 
     # --- account, pipelines, properties -----------------------------------------------------------------------
 

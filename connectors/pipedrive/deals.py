@@ -20,7 +20,6 @@ from connectors.sdk import (
     SweepEnd,
     Tombstone,
     Warn,
-    latest,
     next_cursor,
     open_window,
     rejected,
@@ -41,6 +40,7 @@ class Deals:
         self.backfill = Backfill(run)
         #: Rows of the list that was read last; how many deleted and archived deals the lists that were read whole had.
         self._rows = 0
+        self._newest = run.newest()
         self._counts: dict[str, int] = {}
 
     def window_query(self) -> dict[str, Any]:
@@ -62,13 +62,12 @@ class Deals:
         if not is_whole and not self._settings.start_date and self._sync.sweep_is_due("deals", _SWEEP_DAYS):
             # A walk by id shows everything, also what changed: one walk serves both.
             query, is_whole = _BY_ID, True
-        newest = yield from self._list(query, archived=False)
-        is_many = not is_whole and self._rows > PAGE
+        yield from self._list(query, archived=False)
         if not is_whole and self._are_few("deleted"):
-            newest = latest(newest, (yield from self._list(_DELETED, archived=False)))
+            yield from self._list(_DELETED, archived=False)
         try:
             by_id = is_whole or self._are_few("archived")
-            newest = latest(newest, (yield from self._list(_BY_ID if by_id else query, archived=True)))
+            yield from self._list(_BY_ID if by_id else query, archived=True)
         except NotFoundError as error:
             is_whole = False
             yield Warn(code="archived_not_read", message=f"archived deals are not read: {error}")
@@ -76,8 +75,8 @@ class Deals:
             yield SweepEnd(stream="deals", complete=True, missing_as="purged")
         # What waits must be remembered before the deals that landing would no longer know to be waiting.
         yield self.backfill.checkpoint()
-        mark = self._run.mark(newest, is_many=is_many)
-        yield Checkpoint(stream="deals", cursor=next_cursor(cursor, mark, not_after=began) | self._counts)
+        reached = next_cursor(cursor, self._newest.mark(began), not_after=began)
+        yield Checkpoint(stream="deals", cursor=reached | self._counts)
         yield from self._gone_stages()
         yield from self.backfill.backlog()
         yield from self.backfill.histories()
@@ -89,20 +88,18 @@ class Deals:
         """
         return not self._settings.start_date and self._sync.cursor("deals").get(kind, PAGE + 1) <= PAGE
 
-    def _list(self, query: Mapping[str, Any], *, archived: bool) -> Generator[Record, None, datetime | None]:
-        newest: datetime | None = None
+    def _list(self, query: Mapping[str, Any], *, archived: bool) -> Iterator[Record]:
         self._rows = deleted = 0
         for page in self._run.api.deals(query, archived=archived, page_size=self._sync.page_size):
             held = self._sync.held.deals([str(row["id"]) for row in page if isinstance(row, dict) and "id" in row])
             for row in page:
                 if archived and isinstance(row, dict):
                     row.setdefault("is_archived", True)
-                newest = latest(newest, (yield from self._deal(row, held)))
+                self._newest.see((yield from self._deal(row, held)))
             self._rows += len(page)
             deleted += sum(1 for row in page if isinstance(row, dict) and mapping.presence_of(row) == "deleted")
         if "updated_since" not in query:
             self._counts["archived" if archived else "deleted"] = self._rows if archived else deleted
-        return newest
 
     def _deal(self, row: dict[str, Any], held: Mapping[str, HeldDeal]) -> Generator[Record, None, datetime | None]:
         try:

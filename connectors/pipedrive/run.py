@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors.pipedrive import mapping
@@ -13,6 +13,7 @@ from connectors.pipedrive.settings import PipedriveSettings
 from connectors.sdk import (
     Checkpoint,
     Company,
+    Newest,
     Record,
     Reject,
     SourceInfo,
@@ -21,13 +22,10 @@ from connectors.sdk import (
     SweepEnd,
     Sync,
     Warn,
-    latest,
     mapped,
     next_cursor,
     open_window,
 )
-
-_LATEST_COMMIT = timedelta(hours=6)
 
 
 class Run:
@@ -115,26 +113,21 @@ class Run:
         since = open_window(cursor, overlap_minutes=self.settings.overlap_minutes).start
         if since is not None:
             query = {"updated_since": seconds(since), "sort_by": "update_time"}
-        newest: datetime | None = None
-        rows = 0
+        newest = self.newest()
         try:
             for page in self.api.organizations(query, self.sync.page_size):
-                rows += len(page)
                 for record in mapped("companies", page, mapping.company):
-                    newest = latest(newest, record.updated_at if isinstance(record, Company) else None)
+                    newest.see(record.updated_at if isinstance(record, Company) else None)
                     yield record
         except (RefusedError, NotFoundError) as error:
             yield Warn(code="companies_not_read", message=f"organizations are not read: {error}")
             return
-        mark = self.mark(newest, is_many=since is not None and rows > PAGE)
-        yield Checkpoint(stream="companies", cursor=next_cursor(cursor, mark, not_after=self.began.at))
+        began = self.began.at
+        yield Checkpoint(stream="companies", cursor=next_cursor(cursor, newest.mark(began), not_after=began))
 
-    def mark(self, newest: datetime | None, *, is_many: bool) -> datetime | None:
-        """The newest time received: a late commit stays inside, whatever clock it was stamped by.
-
-        `is_many`: more than a page was stamped so late that all of it would be listed again and again; as no commit is later than hours, it is left.
-        """
-        return latest(newest, self.began.at - _LATEST_COMMIT) if is_many else newest
+    def newest(self) -> Newest:
+        """Follows the update times of what the next sync's window will list again."""
+        return Newest(page=PAGE, overlap_minutes=self.settings.overlap_minutes)
 
 
 def is_admin(me: Mapping[str, Any]) -> bool:

@@ -25,7 +25,7 @@ from connectors.sdk.connector import (
     Sync,
     stream,
 )
-from connectors.sdk.cursor import Window, cursor_at, latest, next_cursor, open_window, without_repeats
+from connectors.sdk.cursor import Newest, Window, cursor_at, latest, next_cursor, open_window, without_repeats
 from connectors.sdk.decoding import BAD_ROW, mapped, rejected, sound_json
 from connectors.sdk.errors import ConfigError, DataError, MuaraError, QuotaError, TransientError, VendorError
 from connectors.sdk.instants import from_epoch_ms, instant_text, parse_date, parse_instant, to_epoch_ms
@@ -129,6 +129,7 @@ __all__ = [
     "MemoryHeld",
     "MemoryTokens",
     "MuaraError",
+    "Newest",
     "OAuth",
     "OffsetPages",
     "Outcome",

@@ -16,6 +16,7 @@ A row is not skipped because its key and instant were seen in an earlier sync: c
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+#: Search indexes and commits lag by seconds or minutes (public threads of the vendors); more than this is not believed.
+LONGEST_LAG = timedelta(hours=6)
 #: The name of the watermark in a cursor. A connector may keep other entries beside it.
 AT = "at"
 
@@ -99,6 +102,39 @@ def next_cursor(
     at = newest if not_after is None or newest is None else min(newest, not_after)
     kept = latest(cursor_at(cursor), at)
     return dict(cursor) | ({} if kept is None else {AT: instant_text(kept)})
+
+
+class Newest:
+    """Follows the instants of the rows that come; says how far the cursor may go.
+
+    `page`: rows that the source lists in one call; `overlap_minutes` as for `open_window`.
+    """
+
+    def __init__(self, *, page: int, overlap_minutes: float) -> None:
+        self._page, self._overlap = page, timedelta(minutes=overlap_minutes)
+        #: A heap of the newest instants, one more than a page.
+        self._kept: list[datetime] = []
+
+    def see(self, at: datetime | None) -> None:
+        """Count a row; one without an instant says nothing."""
+        if at is None:
+            return
+        if len(self._kept) <= self._page:
+            heapq.heappush(self._kept, at)
+        else:
+            heapq.heappushpop(self._kept, at)
+
+    def mark(self, began: datetime) -> datetime | None:
+        """For `next_cursor`: the newest instant received, so that nothing which the source shows late is lost, whatever clock it was stamped by.
+
+        But where more than a page of rows lie in the overlap before it (an import gave them one instant), every sync from now on would list
+        all of them again: then at least `LONGEST_LAG` before this sync began.
+        """
+        if not self._kept:
+            return None
+        newest = max(self._kept)
+        is_crowded = len(self._kept) > self._page and self._kept[0] >= newest - self._overlap
+        return max(newest, began - LONGEST_LAG) if is_crowded else newest
 
 
 def latest(*instants: datetime | None) -> datetime | None:

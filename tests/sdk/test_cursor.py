@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.sdk.cursor import Window, cursor_at, latest, next_cursor, open_window, without_repeats
+from connectors.sdk.cursor import (
+    LONGEST_LAG,
+    Newest,
+    Window,
+    cursor_at,
+    latest,
+    next_cursor,
+    open_window,
+    without_repeats,
+)
 from connectors.sdk.errors import ConfigError, VendorError
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -154,3 +163,21 @@ def test_a_window_open_at_its_start_would_lose_ties():
     assert "b" in rest
     after = Window(cursor_at(cursor) + timedelta(microseconds=1))
     assert source.read(after, base, 9) == []
+
+
+def test_the_mark_is_the_newest_instant_received_unless_a_page_of_rows_would_be_listed_again_for_ever():
+    began = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    old = began - timedelta(days=30)
+
+    def mark(*instants):
+        newest = Newest(page=3, overlap_minutes=10)
+        for instant in instants:
+            newest.see(instant)
+        return newest.mark(began)
+
+    assert mark() is None
+    assert mark(None, old) == old, "a source that shows changes late, or runs by another clock, loses nothing"
+    assert mark(old, old, old) == old, "one page of the next sync holds them"
+    assert mark(old, old, old, old) == began - LONGEST_LAG, "an import"
+    assert mark(old, *(old - timedelta(minutes=11 * n) for n in range(1, 9))) == old, "many, but few in the overlap"
+    assert mark(*[began] * 4) == began
